@@ -1,0 +1,17 @@
+//! Plain data that crosses the borders of the graph: names, rows, changes.
+//!
+//! Everything outside this crate that handles rows (sinks, export, the command line) needs this module
+//! and nothing else of the crate.
+//!
+//! - [`Row`]: what one target extracted from one object; compact, immutable, cheap to clone.
+//! - [`RowKey`]: a row's identity within an inventory; its order is the order of every export.
+//! - [`RowHash`] and [`Digest`]: content hashes of one row and of a set of rows.
+//! - [`Delta`]: what happened to one row in one epoch.
+
+mod delta;
+mod names;
+mod row;
+
+pub use delta::Delta;
+pub use names::{Gvk, InventoryId, TargetId, TargetName, WatchId};
+pub use row::{Digest, Row, RowHash, RowKey, RowParts};

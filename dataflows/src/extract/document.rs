@@ -1,0 +1,244 @@
+//! An object as it came, read for extraction.
+
+use std::fmt;
+
+use super::node::Node;
+use super::projection::Projection;
+
+/// The annotation in which `kubectl apply` keeps a copy of the object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// An object, read from its bytes.
+///
+/// How the bytes are read, and how much of them, is nobody's business but this module's and the profile's. What
+/// everyone may rely on:
+///
+/// - identity and labels are always there;
+/// - `data` and `stringData` of a core Secret are not there, nor is the annotation in which `kubectl apply` repeats
+///   them: no profile, log or error can show them. An object that does not say its kind may be a Secret and
+///   is treated as one;
+/// - its `Debug` output shows the identity and no content.
+pub struct Document<'a> {
+    root: Node<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// Reads an object from JSON bytes.
+    ///
+    /// # Errors
+    /// The bytes are not a JSON object with `metadata.name`; the source of the object must act.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, DocumentError> {
+        Self::from_root(serde_json::from_slice(bytes)?)
+    }
+
+    /// Reads from JSON bytes only what some profiles need. Only these profiles may be evaluated on the document; to them it is
+    /// the whole object. What they do not need is checked for JSON's syntax and skipped.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn parse_projected(bytes: &'a [u8], projection: &Projection) -> Result<Self, DocumentError> {
+        Self::from_root(projection.parse(bytes)?)
+    }
+
+    fn from_root(root: Node<'a>) -> Result<Self, DocumentError> {
+        let mut document = Self { root };
+        if !matches!(document.root, Node::Object(_)) {
+            return Err(DocumentError::NotAnObject);
+        }
+        if document.name().is_empty() {
+            return Err(DocumentError::NoName);
+        }
+        if document.may_be_secret() {
+            document.strip();
+        }
+        Ok(document)
+    }
+
+    fn may_be_secret(&self) -> bool {
+        let secret = matches!(self.text(&["kind"]), Some("Secret") | None);
+        let core = self.text(&["apiVersion"]).is_none_or(|api_version| !api_version.contains('/'));
+        secret && core
+    }
+
+    fn strip(&mut self) {
+        let Node::Object(members) = &mut self.root else { return };
+        members.remove("data");
+        members.remove("stringData");
+        if let Some(Node::Object(metadata)) = members.get_mut("metadata")
+            && let Some(Node::Object(annotations)) = metadata.get_mut("annotations")
+        {
+            annotations.remove(LAST_APPLIED);
+        }
+    }
+
+    pub(super) fn root(&self) -> &Node<'a> {
+        &self.root
+    }
+
+    fn text(&self, keys: &[&str]) -> Option<&str> {
+        keys.iter().try_fold(&self.root, |node, key| node.get(key))?.as_text()
+    }
+
+    /// The API group: empty for the core group, and when the object does not say.
+    pub fn group(&self) -> &str {
+        self.api_version().rsplit_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// The version within the API group; empty when the object does not say.
+    pub fn version(&self) -> &str {
+        self.api_version().rsplit_once('/').map_or(self.api_version(), |(_, version)| version)
+    }
+
+    fn api_version(&self) -> &str {
+        self.text(&["apiVersion"]).unwrap_or_default()
+    }
+
+    /// The kind; empty when the object does not say.
+    pub fn kind(&self) -> &str {
+        self.text(&["kind"]).unwrap_or_default()
+    }
+
+    /// The namespace; empty for a cluster-scoped object.
+    pub fn namespace(&self) -> &str {
+        self.text(&["metadata", "namespace"]).unwrap_or_default()
+    }
+
+    /// The name; never empty.
+    pub fn name(&self) -> &str {
+        self.text(&["metadata", "name"]).unwrap_or_default()
+    }
+
+    /// The uid; empty when the object has none (a manifest that was never in a cluster).
+    pub fn uid(&self) -> &str {
+        self.text(&["metadata", "uid"]).unwrap_or_default()
+    }
+
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.text(&["metadata", "labels", key])
+    }
+
+    /// The labels in the order of their keys. Values that are not texts are none to Kubernetes, and left out.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.root.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let members = match labels {
+            Some(Node::Object(members)) => Some(members),
+            _ => None,
+        };
+        members
+            .into_iter()
+            .flat_map(|members| members.iter())
+            .filter_map(|(key, value)| Some((key, value.as_text()?)))
+    }
+}
+
+impl fmt::Debug for Document<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("group", &self.group())
+            .field("version", &self.version())
+            .field("kind", &self.kind())
+            .field("namespace", &self.namespace())
+            .field("name", &self.name())
+            .field("uid", &self.uid())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why bytes could not be taken as an object. Shows none of them.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The bytes are not JSON, or nested deeper than 127 levels. The source of the object must act.
+    #[error("the object is not valid JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// The bytes are JSON, but not an object. The source of the object must act.
+    #[error("the object is a JSON value of another type, not a JSON object")]
+    NotAnObject,
+    /// The object has no name. The source of the object must act.
+    #[error("the object has no metadata.name")]
+    NoName,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(object: &serde_json::Value) -> String {
+        serde_json::to_string(Document::parse(object.to_string().as_bytes()).unwrap().root()).unwrap()
+    }
+
+    #[test]
+    fn identity_and_labels_are_read() {
+        let bytes = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
+            "name": "web", "namespace": "shop", "uid": "u-1", "labels": {"b": "2", "a": "1", "bad": 7}}})
+        .to_string();
+        let document = Document::parse(bytes.as_bytes()).unwrap();
+        assert_eq!(
+            [document.group(), document.version(), document.kind(), document.namespace(), document.name()],
+            ["apps", "v1", "Deployment", "shop", "web"]
+        );
+        assert_eq!(document.uid(), "u-1");
+        assert_eq!(document.label("a"), Some("1"));
+        assert_eq!(document.label("bad"), None);
+        assert_eq!(document.labels().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
+    }
+
+    #[test]
+    fn what_an_object_does_not_say_is_empty() {
+        let document = Document::parse(br#"{"apiVersion":"v1","metadata":{"name":"n"}}"#).unwrap();
+        assert_eq!([document.group(), document.version()], ["", "v1"]);
+        assert_eq!([document.kind(), document.namespace(), document.uid()], ["", "", ""]);
+        assert_eq!(document.labels().count(), 0);
+    }
+
+    #[test]
+    fn bytes_that_are_no_object_with_a_name_are_errors() {
+        for (bytes, message) in [
+            (&b""[..], "the object is not valid JSON: EOF while parsing a value at line 1 column 0"),
+            (b"{\"a\":", "the object is not valid JSON: EOF while parsing a value at line 1 column 5"),
+            (b"{} {}", "the object is not valid JSON: trailing characters at line 1 column 4"),
+            (b"\"\xff\"", "the object is not valid JSON: invalid unicode code point at line 1 column 2"),
+            (b"[]", "the object is a JSON value of another type, not a JSON object"),
+            (b"null", "the object is a JSON value of another type, not a JSON object"),
+            (b"{}", "the object has no metadata.name"),
+            (b"{\"metadata\":{\"name\":\"\"}}", "the object has no metadata.name"),
+            (b"{\"metadata\":{\"name\":7}}", "the object has no metadata.name"),
+        ] {
+            assert_eq!(Document::parse(bytes).expect_err("refused").to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_secret_loses_its_data_and_the_annotation_that_repeats_it() {
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "data": {"k": "canary"}, "stringData": {"k": "canary"},
+            "metadata": {"name": "s", "annotations": {LAST_APPLIED: "canary", "other": "stays"}}});
+        let stripped = written(&secret);
+        assert!(!stripped.contains("canary") && !stripped.contains("stringData"), "{stripped}");
+        assert!(stripped.contains("stays") && stripped.contains("Opaque"));
+        for incomplete in ["kind", "apiVersion"] {
+            secret.as_object_mut().unwrap().remove(incomplete);
+            assert!(!written(&secret).contains("canary"), "without {incomplete}");
+        }
+    }
+
+    #[test]
+    fn other_kinds_keep_their_data() {
+        for (api_version, kind) in [("v1", "ConfigMap"), ("example.com/v1", "Secret")] {
+            let object = json!({"apiVersion": api_version, "kind": kind, "data": {"k": "v"},
+                "metadata": {"name": "s", "annotations": {LAST_APPLIED: "copy"}}});
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&written(&object)).unwrap(), object);
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_content() {
+        let document = Document::parse(br#"{"metadata":{"name":"n"},"spec":"canary"}"#).unwrap();
+        let shown = format!("{document:?}");
+        assert!(shown.contains("\"n\"") && !shown.contains("canary"), "{shown}");
+    }
+}

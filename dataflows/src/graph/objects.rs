@@ -1,0 +1,466 @@
+//! Observe and extract: from events about objects to differences of rows and problems.
+//!
+//! This is the one part of the graph that is not made of differential operators, because none fits: it must know an
+//! object's previous rows to retract them, it must not keep the object, and it must notice at the end of a list what
+//! the list lacked. One [`ObjectTable`] a worker holds, for each object routed to that worker, its version and its
+//! rows (eight-byte handles that the rest of the graph shares).
+//!
+//! Invariants:
+//!
+//! - What was emitted and not retracted is exactly what the table holds.
+//! - Within one batch an object is evaluated at most once, on its last accepted version.
+//! - Only the end of a complete list, a deletion, a target's removal or another version of the object retracts a row.
+//!   A target on hold keeps its rows whatever happens to the objects.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::command::{Command, ListId, ListScope, ObjectKey};
+use super::facts::{Fact, Scope, TargetPlan};
+use crate::data::{Row, RowParts, TargetId, WatchId};
+use crate::extract::{Document, Projection};
+
+/// Why a row is incomplete, or why an object gave none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Problem {
+    /// Namespace of the object, empty for a cluster-scoped one.
+    pub namespace: String,
+    /// Name of the object; empty when the object could not be read at all.
+    pub name: String,
+    /// The attribute that could not be evaluated; empty when the whole object could not be read.
+    pub attribute: String,
+    /// What went wrong: a lowercase sentence. Never a value of the object.
+    pub message: String,
+}
+
+/// A target's view of one scope: the key that rows and facts meet at.
+pub(super) type ViewKey = (TargetId, Scope);
+
+/// Everything that one batch of commands gave.
+#[derive(Default)]
+pub(super) struct Differences {
+    pub(super) rows: Vec<((ViewKey, Row), isize)>,
+    pub(super) problems: Vec<((ViewKey, Problem), isize)>,
+    pub(super) facts: Vec<(Fact, isize)>,
+    pub(super) lists: Vec<ListId>,
+    pub(super) marks: Vec<u64>,
+}
+
+/// Keys are hashes already.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u128(&mut self, key: u128) {
+        // The low half picks the worker, so all keys of a worker agree in some of its bits.
+        self.0 = (key >> 64) as u64;
+    }
+}
+
+type KeyMap<V> = HashMap<ObjectKey, V, BuildHasherDefault<KeyHasher>>;
+type KeySet = HashSet<ObjectKey, BuildHasherDefault<KeyHasher>>;
+
+/// One row that an object gave to one target.
+struct Given {
+    target: TargetId,
+    /// Whether the row went out under its namespace; the retraction must go the same way.
+    scoped: bool,
+    row: Row,
+}
+
+impl Given {
+    fn view(&self) -> ViewKey {
+        view(self.target, self.scoped, self.row.namespace())
+    }
+}
+
+fn view(target: TargetId, scoped: bool, namespace: &str) -> ViewKey {
+    (target, if scoped { Scope::Namespace(namespace.into()) } else { Scope::Everything })
+}
+
+/// What is kept of one object.
+#[derive(Default)]
+struct Known {
+    version: u64,
+    /// The generation of the watch's plans that the rows were evaluated with.
+    plans: u32,
+    rows: SmallVec<[Given; 1]>,
+}
+
+struct OpenList {
+    id: ListId,
+    scope: ListScope,
+    seen: KeySet,
+}
+
+#[derive(Default)]
+struct Watch {
+    plans: Vec<Arc<TargetPlan>>,
+    /// Counts changes of `plans`.
+    generation: u32,
+    /// What all plans together read of an object; made when it is needed.
+    projection: Option<Projection>,
+    objects: KeyMap<Known>,
+    problems: KeyMap<Vec<(ViewKey, Problem)>>,
+    lists: Vec<OpenList>,
+    /// Deleted objects and their last versions, kept while a list is open that may still bring them.
+    deleted: KeyMap<u64>,
+    /// Objects of this batch that are still to be evaluated, with their last accepted bytes.
+    pending: KeyMap<Arc<[u8]>>,
+}
+
+/// The objects of one worker.
+#[derive(Default)]
+pub(super) struct ObjectTable {
+    watches: BTreeMap<WatchId, Watch>,
+    /// The watch of each target that has rows or a plan.
+    targets: HashMap<TargetId, WatchId>,
+}
+
+impl ObjectTable {
+    /// Takes one batch of commands in and gives the differences that it makes.
+    pub(super) fn apply(&mut self, commands: Vec<Command>) -> Differences {
+        let mut out = Differences::default();
+        for command in commands {
+            self.command(command, &mut out);
+        }
+        for watch in self.watches.values_mut() {
+            watch.evaluate_pending(&mut out);
+        }
+        out
+    }
+
+    fn command(&mut self, command: Command, out: &mut Differences) {
+        match command {
+            Command::ListBegin { watch, list, scope } => {
+                self.watches.entry(watch).or_default().list_begin(list, scope);
+            }
+            Command::Object { watch, key, list, version, json } => {
+                self.watches.entry(watch).or_default().object(key, list, version, json);
+            }
+            Command::Deleted { watch, key, version } => {
+                self.watches.entry(watch).or_default().deleted(key, version, out);
+            }
+            Command::ListEnd { watch, list } => {
+                self.watches.entry(watch).or_default().list_end(list, out);
+                out.lists.push(list);
+            }
+            Command::ListAbandoned { watch, list } => {
+                self.watches.entry(watch).or_default().close_list(list);
+            }
+            Command::SetTarget(plan) => self.set_target(plan, out),
+            Command::HoldTarget(target) => {
+                if let Some(watch) = self.watch_of(target) {
+                    // What came before the hold still counts.
+                    watch.evaluate_pending(out);
+                    watch.drop_plan(target);
+                }
+            }
+            Command::RemoveTarget(target) => self.remove_target(target, out),
+            Command::ForgetWatch(watch) => {
+                if let Some(watch) = self.watches.get_mut(&watch) {
+                    watch.forget();
+                }
+            }
+            Command::Fact(fact, diff) => out.facts.push((fact, diff)),
+            Command::Mark(mark) => out.marks.push(mark),
+        }
+    }
+
+    fn watch_of(&mut self, target: TargetId) -> Option<&mut Watch> {
+        self.watches.get_mut(self.targets.get(&target)?)
+    }
+
+    fn set_target(&mut self, plan: Arc<TargetPlan>, out: &mut Differences) {
+        if self.targets.get(&plan.id).is_some_and(|watch| *watch != plan.watch) {
+            // Rows of another kind: the target no longer selects their objects.
+            self.remove_target(plan.id, out);
+        }
+        self.targets.insert(plan.id, plan.watch);
+        let watch = self.watches.entry(plan.watch).or_default();
+        watch.drop_plan(plan.id);
+        watch.plans.push(plan);
+        watch.projection = None;
+    }
+
+    fn remove_target(&mut self, target: TargetId, out: &mut Differences) {
+        if let Some(watch) = self.watch_of(target) {
+            watch.drop_plan(target);
+            watch.retract_target(target, |_| true, out);
+        }
+        self.targets.remove(&target);
+    }
+}
+
+impl Watch {
+    fn drop_plan(&mut self, target: TargetId) {
+        self.plans.retain(|plan| plan.id != target);
+        self.generation = self.generation.wrapping_add(1);
+        self.projection = None;
+    }
+
+    fn list_begin(&mut self, id: ListId, scope: ListScope) {
+        if scope == ListScope::Watch {
+            // The stream started over: what it listed before can't be completed any more.
+            self.lists.retain(|list| list.scope != ListScope::Watch);
+        }
+        self.lists.push(OpenList { id, scope, seen: KeySet::default() });
+    }
+
+    fn object(&mut self, key: ObjectKey, list: Option<ListId>, version: u64, json: Arc<[u8]>) {
+        let list = list.and_then(|id| self.lists.iter().find(|open| open.id == id));
+        // The watch's own list is the truth, whatever it brings. Anything else must not undo something newer.
+        let may_be_old = list.is_none_or(|list| list.scope != ListScope::Watch);
+        let was_deleted = || self.deleted.get(&key).is_some_and(|gone| version == 0 || version < *gone);
+        if may_be_old && list.is_some() && was_deleted() {
+            return;
+        }
+        // What the stream brings while a list is taken beside it is there, though the list may be too old to have it.
+        for list in &mut self.lists {
+            list.seen.insert(key);
+        }
+        self.deleted.remove(&key);
+        let known = self.objects.entry(key).or_default();
+        if may_be_old && version < known.version {
+            return;
+        }
+        let unchanged = version != 0
+            && version == known.version
+            && known.plans == self.generation
+            && !self.pending.contains_key(&key);
+        known.version = version;
+        if !unchanged {
+            self.pending.insert(key, json);
+        }
+    }
+
+    fn deleted(&mut self, key: ObjectKey, version: u64, out: &mut Differences) {
+        if self.objects.get(&key).is_some_and(|known| version != 0 && version < known.version) {
+            return;
+        }
+        self.pending.remove(&key);
+        if !self.lists.is_empty() {
+            self.deleted.insert(key, version);
+            for list in &mut self.lists {
+                list.seen.remove(&key);
+            }
+        }
+        self.retract(key, out);
+    }
+
+    fn close_list(&mut self, id: ListId) -> Option<OpenList> {
+        let position = self.lists.iter().position(|list| list.id == id)?;
+        let list = self.lists.swap_remove(position);
+        if self.lists.is_empty() {
+            self.deleted = KeyMap::default();
+        }
+        Some(list)
+    }
+
+    /// Sweeps: what the complete list lacked is gone.
+    fn list_end(&mut self, id: ListId, out: &mut Differences) {
+        let Some(list) = self.close_list(id) else { return };
+        match list.scope {
+            ListScope::Watch => {
+                let gone: Vec<ObjectKey> =
+                    self.objects.keys().filter(|key| !list.seen.contains(key)).copied().collect();
+                for key in gone {
+                    self.pending.remove(&key);
+                    self.retract(key, out);
+                }
+            }
+            ListScope::Targets(targets) => {
+                for target in targets.iter() {
+                    if self.plans.iter().any(|plan| plan.id == *target) {
+                        self.retract_target(*target, |key| !list.seen.contains(key), out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back the rows and problems of an object that is gone, those of targets on hold apart.
+    fn retract(&mut self, key: ObjectKey, out: &mut Differences) {
+        let active = self.active();
+        if let Some(known) = self.objects.get_mut(&key) {
+            known.rows.retain(|given| {
+                let taken = active.contains(&given.target);
+                if taken {
+                    out.rows.push(((given.view(), given.row.clone()), -1));
+                }
+                !taken
+            });
+            if known.rows.is_empty() {
+                self.objects.remove(&key);
+            }
+        }
+        self.retract_problems(key, |target| active.contains(&target), out);
+    }
+
+    /// The targets that read objects at present.
+    fn active(&self) -> SmallVec<[TargetId; 4]> {
+        self.plans.iter().map(|plan| plan.id).collect()
+    }
+
+    fn retract_problems(&mut self, key: ObjectKey, takes: impl Fn(TargetId) -> bool, out: &mut Differences) {
+        if let Some(problems) = self.problems.get_mut(&key) {
+            problems.retain(|(view, problem)| {
+                let taken = takes(view.0);
+                if taken {
+                    out.problems.push(((view.clone(), problem.clone()), -1));
+                }
+                !taken
+            });
+            if problems.is_empty() {
+                self.problems.remove(&key);
+            }
+        }
+    }
+
+    /// Takes back a target's rows and problems of all objects that `takes` picks.
+    fn retract_target(
+        &mut self,
+        target: TargetId,
+        takes: impl Fn(&ObjectKey) -> bool,
+        out: &mut Differences,
+    ) {
+        for (key, known) in &mut self.objects {
+            if takes(key) {
+                known.rows.retain(|given| {
+                    let taken = given.target == target;
+                    if taken {
+                        out.rows.push(((given.view(), given.row.clone()), -1));
+                    }
+                    !taken
+                });
+            }
+        }
+        let with_problems: Vec<ObjectKey> = self.problems.keys().filter(|key| takes(key)).copied().collect();
+        for key in with_problems {
+            self.retract_problems(key, |of| of == target, out);
+        }
+    }
+
+    /// Forgets all objects that have no rows: nobody reads the watch any more.
+    fn forget(&mut self) {
+        self.objects.retain(|_, known| !known.rows.is_empty());
+        self.objects.shrink_to_fit();
+        self.lists.clear();
+        self.deleted = KeyMap::default();
+    }
+
+    fn evaluate_pending(&mut self, out: &mut Differences) {
+        if self.pending.is_empty() {
+            return;
+        }
+        for (key, json) in std::mem::take(&mut self.pending) {
+            self.evaluate(key, &json, out);
+        }
+    }
+
+    fn evaluate(&mut self, key: ObjectKey, json: &[u8], out: &mut Differences) {
+        let mut problems = Vec::new();
+        let plans = &self.plans;
+        let projection = self
+            .projection
+            .get_or_insert_with(|| Projection::new(plans.iter().map(|plan| plan.profile.as_ref())));
+        let document = match Document::parse_projected(json, projection) {
+            Ok(document) => Some(document),
+            Err(error) => {
+                // What the object says is unknown, so its rows stay as they are.
+                let problem = Problem {
+                    namespace: String::new(),
+                    name: String::new(),
+                    attribute: String::new(),
+                    message: error.to_string(),
+                };
+                problems
+                    .extend(self.plans.iter().map(|plan| ((plan.id, Scope::Everything), problem.clone())));
+                None
+            }
+        };
+        if let Some(document) = document {
+            let known = self.objects.entry(key).or_default();
+            known.plans = self.generation;
+            for plan in &self.plans {
+                let new = evaluate(plan, &document, &mut problems);
+                let old = known.rows.iter().position(|given| given.target == plan.id);
+                match (old, new) {
+                    (None, None) => {}
+                    (Some(at), Some(new)) => {
+                        let old = &mut known.rows[at];
+                        if old.row != new.row || old.scoped != new.scoped {
+                            out.rows.push(((old.view(), old.row.clone()), -1));
+                            out.rows.push(((new.view(), new.row.clone()), 1));
+                            *old = new;
+                        }
+                    }
+                    (Some(at), None) => {
+                        let old = known.rows.swap_remove(at);
+                        out.rows.push(((old.view(), old.row), -1));
+                    }
+                    (None, Some(new)) => {
+                        out.rows.push(((new.view(), new.row.clone()), 1));
+                        known.rows.push(new);
+                    }
+                }
+            }
+        }
+        let active = self.active();
+        self.retract_problems(key, |target| active.contains(&target), out);
+        if !problems.is_empty() {
+            out.problems.extend(problems.iter().cloned().map(|problem| (problem, 1)));
+            self.problems.entry(key).or_default().extend(problems);
+        }
+    }
+}
+
+/// The row that a target gets from an object, if it selects the object.
+fn evaluate(
+    plan: &TargetPlan,
+    document: &Document<'_>,
+    problems: &mut Vec<(ViewKey, Problem)>,
+) -> Option<Given> {
+    if !plan.names.is_empty() && !plan.names.contains(document.name()) {
+        return None;
+    }
+    if !plan.labels.matches(|key| document.label(key)) {
+        return None;
+    }
+    let extraction = plan.profile.evaluate(document);
+    let mut incomplete: SmallVec<[&str; 4]> = SmallVec::new();
+    for problem in &extraction.problems {
+        incomplete.push(&problem.attribute);
+        problems.push((
+            view(plan.id, plan.scoped, document.namespace()),
+            Problem {
+                namespace: document.namespace().to_owned(),
+                name: document.name().to_owned(),
+                attribute: problem.attribute.clone(),
+                message: problem.message.clone(),
+            },
+        ));
+    }
+    let row = Row::new(RowParts {
+        target: &plan.name,
+        gvk: plan.profile.gvk(),
+        namespace: document.namespace(),
+        name: document.name(),
+        uid: document.uid(),
+        attributes: &extraction.attributes,
+        incomplete: &incomplete,
+    });
+    Some(Given { target: plan.id, scoped: plan.scoped, row })
+}

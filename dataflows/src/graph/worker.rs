@@ -1,0 +1,115 @@
+//! What a worker does: take the next epoch, step the dataflow until it is complete, say what it gave.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use timely::worker::Worker;
+
+use super::command::Command;
+use super::dataflow::{self, Dataflow, Epoch, Part};
+use super::queue::{Queue, Work};
+use super::snapshot::{self, Leases, Read};
+
+/// What the first worker tells the others.
+pub(super) enum Order {
+    Epoch(Epoch, Vec<Command>),
+    Read(Read),
+}
+
+/// One worker's part of one epoch, as it goes to the receiver.
+pub(super) struct Done {
+    pub(super) epoch: Epoch,
+    pub(super) part: Part,
+}
+
+/// How a worker gets its orders.
+pub(super) enum Role {
+    /// Takes work from the queue and gives the other workers their share.
+    First { queue: Arc<Queue>, others: Vec<Sender<Order>> },
+    /// Follows the first.
+    Other(Receiver<Order>),
+}
+
+/// Runs one worker until the queue is closed and worked off.
+pub(super) fn run(worker: &mut Worker, role: Role, leases: &Leases, out: &Sender<Done>) {
+    let dataflow = worker.dataflow(dataflow::build);
+    let mut state = State { dataflow, worker, leases, out };
+    match role {
+        Role::First { queue, others } => {
+            let _close = CloseOnExit(Arc::clone(&queue));
+            let mut epoch = 0;
+            loop {
+                match queue.take() {
+                    Work::Closed => break,
+                    Work::Reads(reads) => {
+                        for read in reads {
+                            match read.worker.checked_sub(1) {
+                                None => state.read(&read),
+                                // A worker that is gone has ended in panic; the reader sees its reply dropped.
+                                Some(other) => drop(others[other].send(Order::Read(read))),
+                            }
+                        }
+                    }
+                    Work::Epoch(parts) => {
+                        epoch += 1;
+                        let mut parts = parts.into_iter();
+                        let own = parts.next().unwrap_or_default();
+                        for (other, part) in others.iter().zip(parts) {
+                            drop(other.send(Order::Epoch(epoch, part)));
+                        }
+                        state.epoch(epoch, own);
+                    }
+                }
+            }
+        }
+        Role::Other(orders) => {
+            while let Ok(order) = orders.recv() {
+                match order {
+                    Order::Epoch(epoch, commands) => state.epoch(epoch, commands),
+                    Order::Read(read) => state.read(&read),
+                }
+            }
+        }
+    }
+}
+
+/// Whatever ends the first worker, a panic too, nobody may wait for it for ever.
+struct CloseOnExit(Arc<Queue>);
+
+impl Drop for CloseOnExit {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+struct State<'a> {
+    dataflow: Dataflow,
+    worker: &'a mut Worker,
+    leases: &'a Leases,
+    out: &'a Sender<Done>,
+}
+
+impl State<'_> {
+    fn epoch(&mut self, epoch: Epoch, commands: Vec<Command>) {
+        let Dataflow { input, probe, part, inventories } = &mut self.dataflow;
+        snapshot::compact(inventories, self.leases.since(), epoch);
+        input.advance_to(epoch);
+        input.send(commands);
+        input.advance_to(epoch + 1);
+        input.flush();
+        if self.worker.peers() == 1 {
+            while probe.less_than(&(epoch + 1)) {
+                self.worker.step();
+            }
+        } else {
+            self.worker.step_or_park_while(None, || probe.less_than(&(epoch + 1)));
+        }
+        let part = part.take();
+        // Without a receiver nobody misses the epoch.
+        let _ = self.out.send(Done { epoch, part });
+    }
+
+    fn read(&mut self, read: &Read) {
+        snapshot::answer(&mut self.dataflow.inventories, read);
+    }
+}

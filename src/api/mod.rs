@@ -1,0 +1,52 @@
+//! The custom resources: one file a kind; types only, with what their CRDs say about validity.
+//!
+//! ```text
+//! KollectTarget ──profileRef──► KollectProfile           what is collected, and what of it
+//!       ▲
+//!       │ every target of the namespace, targetRefs or targetSelector
+//! KollectInventory ──databaseSinkRefs──► KollectDatabaseSink
+//!                  └─snapshotSinkRefs──► KollectSnapshotSink
+//! ```
+//!
+//! The CRDs in `crds/` are generated from these types ([`crds`]); what a schema and CEL rules can say stands there, next
+//! to the field. What they can't say (a path that does not compile, a reference that leads nowhere) the
+//! catalog says. Types are as lenient as a stored object may be: an object that an older schema let through must still
+//! be readable, so that it can be reported.
+
+// Each printer column has a type and a path.
+#![allow(clippy::duplicated_attributes)]
+
+mod crds;
+mod database_sink;
+mod inventory;
+mod profile;
+mod schema;
+mod shared;
+mod snapshot_sink;
+mod target;
+
+pub use crds::{WriteError, crd_files, crds, write_crds};
+pub use database_sink::{
+    DatabaseSinkType, KollectDatabaseSink, KollectDatabaseSinkSpec, PostgresSpec, SqliteSpec,
+};
+pub use inventory::{Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, SinkExport, SinkRef};
+pub use profile::{Attribute, KollectProfile, KollectProfileSpec, ProfileStatus};
+pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
+pub use shared::{
+    DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,
+    LabelSelectorRequirement, ProvisioningMode, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec,
+};
+pub use snapshot_sink::{
+    FileFormat, FilenameSpec, GroupInPath, KollectSnapshotSink, KollectSnapshotSinkSpec, LayoutMode,
+    LayoutSpec, SerializationSpec, SnapshotSinkType,
+};
+pub use target::{KollectTarget, KollectTargetSpec, TargetStatus};
+
+/// The API group of every custom resource.
+pub const GROUP: &str = "kollect.dev";
+
+/// The version of every custom resource.
+pub const VERSION: &str = "v1alpha1";
+
+/// `apiVersion` of every custom resource.
+pub const API_VERSION: &str = "kollect.dev/v1alpha1";

@@ -1,0 +1,77 @@
+//! What a plan is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::api::{KollectDatabaseSink, KollectInventory, KollectProfile, KollectSnapshotSink, KollectTarget};
+
+/// Namespace and name of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceName {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ResourceName {
+    /// Puts a namespace and a name together.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The data of a Secret, decoded. Values never show in `Debug`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretData(pub BTreeMap<String, Vec<u8>>);
+
+impl fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretData")?;
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Everything that a plan depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// All profiles.
+    pub profiles: BTreeMap<ResourceName, Arc<KollectProfile>>,
+    /// All targets.
+    pub targets: BTreeMap<ResourceName, Arc<KollectTarget>>,
+    /// All inventories.
+    pub inventories: BTreeMap<ResourceName, Arc<KollectInventory>>,
+    /// All database sinks.
+    pub database_sinks: BTreeMap<ResourceName, Arc<KollectDatabaseSink>>,
+    /// All snapshot sinks.
+    pub snapshot_sinks: BTreeMap<ResourceName, Arc<KollectSnapshotSink>>,
+    /// Those of [`super::wanted_secrets`] that exist.
+    pub secrets: BTreeMap<ResourceName, SecretData>,
+    /// All namespaces, and their labels.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Settings of the process.
+    pub options: Options,
+}
+
+/// Settings of the process that plans depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether sinks may write to the machine that the process runs on.
+    pub allow_local_sinks: bool,
+    /// Stands in for the cluster that sinks name.
+    pub cluster: Option<String>,
+    /// An absolute path: every inventory is written below it, in place of its sinks. Sinks and their Secrets are then
+    /// not looked at.
+    pub output: Option<PathBuf>,
+    /// Secrets that are not in the input may exist all the same: that they are missing is no problem. For manifests that are
+    /// checked without the Secrets that they refer to.
+    pub secrets_elsewhere: bool,
+}

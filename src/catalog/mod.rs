@@ -1,0 +1,64 @@
+//! From custom resources to a plan: what is to be collected, merged and exported, and what is wrong with it.
+//!
+//! ```text
+//! profiles, targets, inventories, sinks ─┐
+//! Secrets that sinks refer to ───────────┼──► Catalog::plan ──► Plan: targets, inventories with bindings, sinks,
+//! namespaces with their labels ──────────┘                            problems of each resource
+//! ```
+//!
+//! A plan is a function of its [`Input`] alone: no I/O, no clock, no memory of inputs before. (A [`Catalog`] keeps compiled
+//! profiles, since compiling is dear; what it gives does not depend on them.) So the operator, `kollect collect` and
+//! `kollect validate` say the same, and the order in which resources arrive never matters.
+//!
+//! Problems are values, attached to the resource that must be changed. One resource's fault is its own: a target without
+//! a profile is held (its rows stay as they are), a sink that can't be used is left out, and everything else goes on.
+
+mod fields;
+mod input;
+mod inventories;
+mod plan;
+mod problem;
+mod profiles;
+mod secrets;
+mod sinks;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+pub use input::{Input, Options, ResourceName, SecretData};
+pub use plan::{
+    ActiveTarget, BindingPlan, InventoryPlan, Namespaces, Plan, ProfilePlan, SinkFamily, SinkName, SinkPlan,
+    TargetPlan,
+};
+pub use problem::{Problem, ResourceRef, reason};
+pub use secrets::wanted_secrets;
+
+use std::sync::Arc;
+
+use kollect_dataflows::extract::Profile;
+
+use profiles::CompiledProfiles;
+
+/// Makes plans. Keeps compiled profiles from one plan to the next.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    profiles: CompiledProfiles,
+}
+
+impl Catalog {
+    /// The plan for an input.
+    pub fn plan(&mut self, input: &Input) -> Plan {
+        let mut plan = Plan::default();
+        self.profiles.update(input, &mut plan);
+        targets::plan(input, &self.profiles, &mut plan);
+        let configs = sinks::plan(input, &mut plan);
+        inventories::plan(input, &configs, &mut plan);
+        plan.problems.sort();
+        plan
+    }
+
+    /// A profile of the last plan, if it compiles.
+    pub fn profile(&self, name: &ResourceName) -> Option<Arc<Profile>> {
+        self.profiles.get(name).map(|(_, profile)| Arc::clone(profile))
+    }
+}

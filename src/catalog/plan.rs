@@ -1,0 +1,197 @@
+//! What a plan says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kollect_dataflows::data::{Gvk, TargetName};
+use kollect_dataflows::extract::{LabelSelector, Profile};
+
+use super::{Problem, ResourceName, ResourceRef};
+use crate::api::Dedupe;
+use crate::sinks::{BindingName, SinkConfig};
+
+/// What is to be collected, merged and exported, and what is wrong.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Every profile.
+    pub profiles: BTreeMap<ResourceName, ProfilePlan>,
+    /// Every target.
+    pub targets: BTreeMap<TargetName, TargetPlan>,
+    /// Every inventory.
+    pub inventories: BTreeMap<ResourceName, InventoryPlan>,
+    /// Every sink resource; none when [`super::Options::output`] stands in for them.
+    pub sinks: BTreeMap<SinkName, SinkPlan>,
+    /// All problems, by resource and field.
+    pub problems: Vec<Problem>,
+}
+
+impl Plan {
+    /// Puts targets on hold whose resources are there but can't be read. They are not gone: wherever their rows are, they stay
+    /// as they are.
+    pub fn hold_unreadable(&mut self, targets: impl IntoIterator<Item = ResourceName>) {
+        for name in targets {
+            let target = TargetName::new(&name.namespace, &name.name);
+            let message = "the resource can't be read as a KollectTarget".to_owned();
+            self.targets
+                .insert(target.clone(), TargetPlan::Held { reason: super::reason::SPEC_INVALID, message });
+            for (inventory, plan) in &mut self.inventories {
+                if inventory.namespace == name.namespace {
+                    plan.targets.insert(target.clone());
+                }
+            }
+        }
+    }
+
+    /// The problems of one resource.
+    pub fn problems_of(&self, resource: &ResourceRef) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(move |problem| problem.resource == *resource)
+    }
+}
+
+/// A profile.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfilePlan {
+    /// Whether it compiles; if not, [`Plan::problems`] says why.
+    pub usable: bool,
+    /// How many targets refer to it.
+    pub targets: usize,
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetPlan {
+    /// It reads objects.
+    Active(ActiveTarget),
+    /// It reads nothing for now; its rows stay as they are.
+    Held {
+        /// Why: one of [`super::reason`].
+        reason: &'static str,
+        /// Why, in a lowercase sentence.
+        message: String,
+    },
+}
+
+/// A target that reads objects.
+#[derive(Clone, Debug)]
+pub struct ActiveTarget {
+    /// The compiled profile.
+    pub profile: Arc<Profile>,
+    /// Changes exactly when rows may have to be extracted anew: it covers the profile's spec, labels and names.
+    pub fingerprint: u64,
+    /// The kind that is read.
+    pub gvk: Arc<Gvk>,
+    /// Labels that an object must have.
+    pub labels: LabelSelector,
+    /// Names that an object may have; empty for any.
+    pub names: BTreeSet<String>,
+    /// Where it looks.
+    pub namespaces: Namespaces,
+}
+
+/// Profiles can't be compared, but the fingerprint covers them.
+impl PartialEq for ActiveTarget {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { profile: _, fingerprint, gvk, labels, names, namespaces } = self;
+        (fingerprint, gvk, labels, names, namespaces)
+            == (&other.fingerprint, &other.gvk, &other.labels, &other.names, &other.namespaces)
+    }
+}
+
+/// Where a target looks for objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Everywhere, cluster-scoped objects included: the target does not select namespaces.
+    All,
+    /// In these namespaces; nowhere when there are none.
+    Only(BTreeSet<String>),
+}
+
+/// An inventory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InventoryPlan {
+    /// The targets that feed it, those that are held included.
+    pub targets: BTreeSet<TargetName>,
+    /// What becomes of rows that several targets have from one object.
+    pub dedupe: Dedupe,
+    /// It is paused: nothing is written, and what is exported stays as it is. The rest of the plan says what would be.
+    pub suspended: bool,
+    /// Where it is exported to: sinks that can be used.
+    pub bindings: Vec<BindingPlan>,
+    /// Every sink that it refers to, usable or not. What is exported to a sink that is no longer here is subject to the sink's
+    /// deletion policy.
+    pub references: BTreeSet<SinkName>,
+}
+
+/// One inventory at one sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindingPlan {
+    /// Whose rows are written.
+    pub name: BindingName,
+    /// The sink.
+    pub sink: SinkName,
+    /// Where to, and how; knows the deletion policy too.
+    pub config: SinkConfig,
+    /// After so much time without a change, the destination is compared with the inventory; zero: never.
+    pub min_interval: Duration,
+}
+
+/// A sink resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPlan {
+    /// The destination for humans, without credentials; `None` when the sink can't be used (then [`Plan::problems`] says
+    /// why, unless its Secret is elsewhere).
+    pub destination: Option<String>,
+    /// Whether certificates are not checked.
+    pub tls_insecure: bool,
+}
+
+/// A family of sinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SinkFamily {
+    /// KollectDatabaseSink.
+    Database,
+    /// KollectSnapshotSink.
+    Snapshot,
+}
+
+impl SinkFamily {
+    /// The kind of the family's resources.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Database => "KollectDatabaseSink",
+            Self::Snapshot => "KollectSnapshotSink",
+        }
+    }
+
+    /// The word that stands in status and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// Which sink: `database/shop/reports`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SinkName {
+    /// Its family.
+    pub family: SinkFamily,
+    /// Its namespace and name.
+    pub name: ResourceName,
+}
+
+impl SinkName {
+    /// The sink as a resource.
+    pub fn resource(&self) -> ResourceRef {
+        ResourceRef::new(self.family.kind(), &self.name)
+    }
+}
+
+impl fmt::Display for SinkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.family.as_str(), self.name)
+    }
+}

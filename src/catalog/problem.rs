@@ -1,0 +1,83 @@
+//! What is wrong with a resource.
+
+use std::fmt;
+
+use super::ResourceName;
+
+/// The reasons of problems and states, as conditions carry them.
+pub mod reason {
+    /// The target names no profile.
+    pub const MISSING_PROFILE_REF: &str = "MissingProfileRef";
+    /// The target's profile does not exist.
+    pub const PROFILE_NOT_FOUND: &str = "ProfileNotFound";
+    /// The profile does not compile.
+    pub const PROFILE_INVALID: &str = "ProfileInvalid";
+    /// A field has a value that can't be used.
+    pub const SPEC_INVALID: &str = "SpecInvalid";
+    /// The resource is paused on purpose. A state, not a problem.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The inventory has no target.
+    pub const NO_TARGETS: &str = "NoTargets";
+    /// A target that the inventory names does not exist.
+    pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
+    /// The inventory names no sink.
+    pub const NO_SINKS: &str = "NoSinks";
+    /// A sink that the inventory names does not exist.
+    pub const SINK_NOT_FOUND: &str = "SinkNotFound";
+    /// A sink that the inventory names has problems of its own.
+    pub const SINK_INVALID: &str = "SinkInvalid";
+    /// The sink is not allowed here.
+    pub const SINK_FORBIDDEN: &str = "SinkForbidden";
+    /// A Secret that the sink names does not exist.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// The Secret that the sink names has none of the expected keys, or nothing useful under them.
+    pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// The sink names a Secret of another namespace.
+    pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
+}
+
+/// A custom resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceRef {
+    /// Its kind, for example `KollectTarget`.
+    pub kind: String,
+    /// Its namespace and name.
+    pub name: ResourceName,
+}
+
+impl ResourceRef {
+    /// A resource of a kind.
+    pub fn new(kind: &str, name: &ResourceName) -> Self {
+        Self { kind: kind.to_owned(), name: name.clone() }
+    }
+}
+
+impl fmt::Display for ResourceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// Something that is wrong with a resource. Never holds a credential.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The resource that the problem is attached to.
+    pub resource: ResourceRef,
+    /// The field: `spec.attributes[1].path`.
+    pub field: String,
+    /// The CamelCase reason, one of [`reason`].
+    pub reason: &'static str,
+    /// What is wrong: a lowercase sentence.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// The other resource that is the cause, because it does not exist or has problems of its own: who has seen those
+    /// need not be told of this one.
+    pub cause: Option<ResourceRef>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}; {}", self.resource, self.field, self.message, self.remedy)
+    }
+}

@@ -1,0 +1,133 @@
+//! Sinks: from sink resources to settings of backends, one file a backend.
+
+mod local;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fields::{self, Reporter};
+use super::problem::reason;
+use super::{Input, Plan, ResourceName, SinkFamily, SinkName, SinkPlan};
+use crate::api::{self, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec, SnapshotSinkType};
+use crate::sinks::{ConfigError, DeletionPolicy, Provisioning, SinkConfig};
+
+/// A sink that can be used.
+pub(super) struct UsableSink {
+    pub(super) config: SinkConfig,
+    pub(super) cluster: String,
+    pub(super) interval: Option<Duration>,
+}
+
+/// All sink resources; `None` for those that can't be used.
+pub(super) type Sinks = BTreeMap<SinkName, Option<UsableSink>>;
+
+/// Plans every sink resource.
+pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
+    let mut sinks = Sinks::new();
+    if input.options.output.is_some() {
+        return sinks;
+    }
+    for (name, sink) in &input.database_sinks {
+        let spec = &sink.spec;
+        let insecure = spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
+        add(
+            SinkName { family: SinkFamily::Database, name: name.clone() },
+            (&spec.cluster, spec.export_min_interval.as_ref(), insecure),
+            |reporter| database(input, name, spec, reporter),
+            plan,
+            &mut sinks,
+        );
+    }
+    for (name, sink) in &input.snapshot_sinks {
+        let spec = &sink.spec;
+        add(
+            SinkName { family: SinkFamily::Snapshot, name: name.clone() },
+            (&spec.cluster, spec.export_min_interval.as_ref(), false),
+            |reporter| match spec.type_ {
+                SnapshotSinkType::Local => local::config(input, spec, reporter),
+            },
+            plan,
+            &mut sinks,
+        );
+    }
+    sinks
+}
+
+fn add(
+    name: SinkName,
+    (cluster, interval, tls_insecure): (&str, Option<&api::Interval>, bool),
+    configure: impl FnOnce(&mut Reporter<'_>) -> Option<SinkConfig>,
+    plan: &mut Plan,
+    sinks: &mut Sinks,
+) {
+    let mut reporter = Reporter { resource: name.resource(), problems: &mut plan.problems };
+    // A bad interval does not keep rows from being exported.
+    let interval = fields::interval("spec.exportMinInterval", interval, &mut reporter);
+    let config = configure(&mut reporter);
+    let destination = config.as_ref().map(SinkConfig::describe);
+    plan.sinks.insert(name.clone(), SinkPlan { destination, tls_insecure });
+    let usable = config.map(|config| UsableSink { config, cluster: cluster.to_owned(), interval });
+    sinks.insert(name, usable);
+}
+
+/// Settings of a database; `None` when it can't be used.
+fn database(
+    input: &Input,
+    name: &ResourceName,
+    spec: &KollectDatabaseSinkSpec,
+    reporter: &mut Reporter<'_>,
+) -> Option<SinkConfig> {
+    match spec.type_ {
+        #[cfg(feature = "postgres")]
+        api::DatabaseSinkType::Postgres => postgres::config(input, name, spec, reporter),
+        #[cfg(feature = "sqlite")]
+        api::DatabaseSinkType::Sqlite => sqlite::config(input, spec, reporter),
+        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        _ => {
+            let _ = (input, name);
+            reporter.report(
+                "spec.type",
+                reason::SINK_FORBIDDEN,
+                "this build of Kollect has no such backend",
+                "use a build with the backend's cargo feature",
+            );
+            None
+        }
+    }
+}
+
+fn checked<C>(config: Result<C, ConfigError>, reporter: &mut Reporter<'_>) -> Option<C> {
+    config
+        .map_err(|error| reporter.report(error.field, reason::SPEC_INVALID, error.message, error.remedy))
+        .ok()
+}
+
+fn local_allowed(input: &Input, reporter: &mut Reporter<'_>) -> bool {
+    if !input.options.allow_local_sinks {
+        reporter.report(
+            "spec.type",
+            reason::SINK_FORBIDDEN,
+            "sinks that write to the operator's own machine are not allowed",
+            "use another type, or have the operator started with --allow-local-sinks",
+        );
+    }
+    input.options.allow_local_sinks
+}
+
+fn provisioning(spec: Option<&ProvisioningSpec>) -> Provisioning {
+    match spec.and_then(|spec| spec.mode).unwrap_or_default() {
+        ProvisioningMode::Ensure => Provisioning::Ensure,
+        ProvisioningMode::Existing => Provisioning::Existing,
+    }
+}
+
+fn deletion_policy(policy: api::DeletionPolicy) -> DeletionPolicy {
+    match policy {
+        api::DeletionPolicy::Delete => DeletionPolicy::Delete,
+        api::DeletionPolicy::Retain => DeletionPolicy::Retain,
+    }
+}

@@ -1,0 +1,405 @@
+//! `kollect collect`: runs pipelines from files, without an operator.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use kollect_dataflows::data::{Delta, Gvk, TargetName};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::changes::Change;
+use super::failure::{Failure, Outcome};
+use super::problems::Problem;
+use super::signals;
+use super::summary::{DestinationSummary, InventorySummary, State, Summary};
+use super::terminal::Terminal;
+use crate::catalog::{self, Catalog, Input, Plan};
+use crate::engine::Subscriber;
+use crate::manifests::{self, ManifestProblem, Manifests};
+use crate::runtime::{self, ObjectStore, Runtime, watch_objects};
+use crate::sources::directory::Directory;
+use crate::sources::kubernetes::{self, KubernetesSource};
+use crate::sources::{Mode, Source};
+use crate::status;
+
+/// So often it is looked whether the namespaces have changed, while changes are followed.
+const NAMESPACES_PAUSE: Duration = Duration::from_millis(250);
+
+/// Arguments of `kollect collect`.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["objects", "kubeconfig"]))]
+pub struct CollectArgs {
+    /// Manifests of the pipelines: files or directories
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub config: Vec<PathBuf>,
+    /// Take the objects from manifests: files or directories (YAML, JSON, gzip)
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub objects: Vec<PathBuf>,
+    /// Take the objects from a cluster
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Use these contexts of the kubeconfig, each a cluster of its own (default: its current one)
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "kubeconfig", conflicts_with = "objects")]
+    pub context: Vec<String>,
+    /// Write every inventory into this directory, in place of the sinks that it names; with several contexts, each into
+    /// a directory of its own in there
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Cluster id in keys and paths, in place of the one that sinks name
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Go on after the first export, and export and print each change
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Runs `kollect collect`.
+///
+/// # Errors
+/// No pipeline could run: the manifests can't be read, or the cluster can't be reached.
+pub async fn run(args: CollectArgs, terminal: &Terminal) -> Result<Outcome, Failure> {
+    let (manifests, found) = read(&args)?;
+    let mut problems: Vec<Problem> = found.iter().map(Problem::from).collect();
+    let mode = if args.watch { Mode::Follow } else { Mode::Once };
+    let stop = signals::stop_on_signal()
+        .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
+
+    let mut places = Vec::new();
+    for place in places_of(&args).await? {
+        let mut manifests = manifests.clone();
+        if let Some(cluster) = &place.cluster {
+            let options = &mut manifests.input.options;
+            options.cluster = Some(cluster.clone());
+            // Clusters must not write to each other's files. Names of contexts may hold slashes.
+            options.output = options.output.take().map(|output| output.join(cluster.replace('/', "_")));
+        }
+        places.push(Run::start(place, manifests, mode, &stop).await?);
+    }
+    let mut summary = Summary::default();
+    for run in &mut places {
+        for problem in run.manifests.locate(run.plan.problems.clone(), &found).iter().map(Problem::from) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        run.settle(terminal, &stop).await;
+        summary.add(run.summary());
+    }
+    summary.problems.splice(0..0, problems);
+    terminal.print(&summary)?;
+    if args.watch && !stop.is_cancelled() {
+        terminal.remark("watching for changes; end with Ctrl-C");
+        print_changes(&mut places, terminal, &stop).await?;
+    }
+    for run in places {
+        run.runtime.stop().await;
+    }
+    Ok(summary.outcome())
+}
+
+/// The manifests, and what is wrong with them.
+fn read(args: &CollectArgs) -> Result<(Manifests, Vec<ManifestProblem>), Failure> {
+    let (mut manifests, problems) = manifests::load(&args.config);
+    let output = args.output.as_deref().map(std::path::absolute).transpose();
+    let output = output.map_err(|error| Failure::configuration(format!("--output: {error}")))?;
+    manifests.input.options = catalog::Options {
+        allow_local_sinks: true,
+        cluster: args.cluster.clone(),
+        output,
+        ..catalog::Options::default()
+    };
+    if manifests.input.inventories.is_empty() {
+        let paths: Vec<String> = args.config.iter().map(|path| path.display().to_string()).collect();
+        let mut message = format!("no KollectInventory that can be used in {}", paths.join(", "));
+        for problem in &problems {
+            message.push_str(&format!("\n  {problem}"));
+        }
+        return Err(Failure::with_hint(
+            message,
+            "kollect collect exports inventories: add one to the manifests",
+        ));
+    }
+    Ok((manifests, problems))
+}
+
+/// A place that objects come from.
+struct Place {
+    source: Arc<dyn Source>,
+    /// The directory, if it is one: it knows namespaces that have no manifest.
+    directory: Option<Arc<Directory>>,
+    /// Its name, where there are several.
+    cluster: Option<String>,
+}
+
+async fn places_of(args: &CollectArgs) -> Result<Vec<Place>, Failure> {
+    let Some(kubeconfig) = &args.kubeconfig else {
+        let directory = Arc::new(Directory::new(args.objects.clone()));
+        let source: Arc<dyn Source> = Arc::clone(&directory) as Arc<dyn Source>;
+        return Ok(vec![Place { source, directory: Some(directory), cluster: None }]);
+    };
+    let several = args.context.len() > 1;
+    let contexts: Vec<Option<&str>> = if args.context.is_empty() {
+        vec![None]
+    } else {
+        args.context.iter().map(|c| Some(c.as_str())).collect()
+    };
+    let mut places = Vec::new();
+    for context in contexts {
+        let client = kubernetes::client(Some(kubeconfig), context)
+            .await
+            .map_err(|error| Failure::configuration(error.to_string()))?;
+        let cluster = context.filter(|_| several).map(str::to_owned);
+        places.push(Place { source: Arc::new(KubernetesSource::new(client)), directory: None, cluster });
+    }
+    Ok(places)
+}
+
+/// The pipelines over one place.
+struct Run {
+    runtime: Runtime,
+    catalog: Catalog,
+    manifests: Manifests,
+    /// The namespaces that the manifests of the pipelines declare.
+    declared: BTreeMap<String, BTreeMap<String, String>>,
+    plan: Plan,
+    namespaces: Option<ObjectStore>,
+    directory: Option<Arc<Directory>>,
+    mode: Mode,
+    report: runtime::Report,
+}
+
+impl Run {
+    async fn start(
+        place: Place,
+        manifests: Manifests,
+        mode: Mode,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::configuration(error.to_string());
+        let runtime = Runtime::start(Arc::clone(&place.source), mode, 1).map_err(|error| failed(&error))?;
+        let mut run = Self {
+            runtime,
+            catalog: Catalog::default(),
+            declared: manifests.input.namespaces.clone(),
+            manifests,
+            plan: Plan::default(),
+            namespaces: None,
+            directory: place.directory,
+            mode,
+            report: runtime::Report::default(),
+        };
+        if selects_namespaces(&run.manifests.input) {
+            run.read_namespaces(&place.source, stop).await;
+        }
+        run.plan();
+        run.runtime.apply(&run.plan).map_err(|error| failed(&error))?;
+        Ok(run)
+    }
+
+    /// Reads the namespaces, which targets select by label or by exclusion, before anything is planned: a plan that lacks
+    /// a namespace would lack its rows.
+    async fn read_namespaces(&mut self, source: &Arc<dyn Source>, stop: &CancellationToken) {
+        let changed = Arc::new(watch::Sender::new(0));
+        let store = ObjectStore::new(Arc::clone(&changed));
+        let mut changes = changed.subscribe();
+        let gvk = Gvk::new("", "v1", "Namespace");
+        let watching = watch_objects(Arc::clone(source), gvk, self.mode, store.clone(), stop.clone());
+        let mut watching = tokio::spawn(watching);
+        while !store.is_complete() && store.problem().is_none() {
+            tokio::select! {
+                _ = &mut watching => break,
+                _ = changes.changed() => {}
+            }
+        }
+        self.namespaces = Some(store);
+        if let Some(directory) = &self.directory {
+            directory.observed_namespaces().await;
+        }
+    }
+
+    fn plan(&mut self) {
+        let mut namespaces = self.declared.clone();
+        if let Some(store) = &self.namespaces {
+            namespaces.extend(runtime::namespaces(store));
+        }
+        let observed = self.directory.as_ref().and_then(|directory| directory.namespaces().borrow().clone());
+        for namespace in observed.iter().flat_map(|namespaces| namespaces.iter()) {
+            namespaces.entry(namespace.clone()).or_default();
+        }
+        self.manifests.input.namespaces = namespaces;
+        self.plan = self.catalog.plan(&self.manifests.input);
+        let targets = self.manifests.origins.keys().filter(|resource| resource.kind == "KollectTarget");
+        let known = &self.manifests.input.targets;
+        let unreadable =
+            targets.map(|resource| resource.name.clone()).filter(|name| !known.contains_key(name));
+        self.plan.hold_unreadable(unreadable);
+    }
+
+    /// Plans anew when namespaces have come, gone or changed their labels.
+    fn follow_namespaces(&mut self) -> Result<(), Failure> {
+        if self.namespaces.is_none() {
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.plan);
+        self.plan();
+        if self.plan == before {
+            return Ok(());
+        }
+        self.runtime.apply(&self.plan).map_err(|error| Failure::configuration(error.to_string()))
+    }
+
+    /// Waits until everything that is there is exported.
+    async fn settle(&mut self, terminal: &Terminal, stop: &CancellationToken) {
+        let bar = terminal.progress().spinner("collecting", "rows");
+        let progress = |report: &runtime::Report| {
+            bar.set_position(report.engine.inventories.values().map(|inventory| inventory.rows).sum());
+        };
+        tokio::select! {
+            () = self.runtime.settle(progress) => {}
+            () = stop.cancelled() => {}
+        }
+        bar.finish_and_clear();
+        self.report = self.runtime.report();
+    }
+
+    fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for (name, plan) in &self.plan.inventories {
+            let report = self.report.engine.inventories.get(name).cloned().unwrap_or_default();
+            let target =
+                |target: &TargetName| self.report.engine.targets.get(target).cloned().unwrap_or_default();
+            let failures: u64 = plan.targets.iter().map(|name| target(name).failures).sum();
+            let unread =
+                plan.targets.iter().map(target).filter(|target| target.source_problem.is_some()).count();
+            let bindings = self.report.bindings.iter().filter(|(key, _)| key.inventory == *name);
+            let destinations = bindings.map(|(_, (destination, status))| {
+                let (state, message) = match status::binding_state(status) {
+                    Ok(()) if report.hydrated => (State::Done, None),
+                    Ok(()) => (State::Partial, Some(self.unhydrated(&plan.targets))),
+                    Err((_, message)) => (State::Failed, Some(message)),
+                };
+                DestinationSummary {
+                    destination: destination.clone(),
+                    inserted: status.totals.inserted,
+                    updated: status.totals.updated,
+                    deleted: status.totals.deleted,
+                    files_written: status.totals.files_written,
+                    files_removed: status.totals.files_removed,
+                    state,
+                    message,
+                }
+            });
+            summary.inventories.push(InventorySummary {
+                inventory: name.to_string(),
+                rows: report.rows,
+                problems: failures + unread as u64,
+                destinations: destinations.collect(),
+            });
+        }
+        for (name, target) in &self.report.engine.targets {
+            let resource = Some(format!("KollectTarget {name}"));
+            let sources = target.source_problem.iter().chain(&target.unreadable);
+            for problem in sources.collect::<BTreeSet<_>>() {
+                let problem = Problem {
+                    resource: resource.clone(),
+                    reason: problem.reason.to_owned(),
+                    message: problem.message.clone(),
+                    remedy: Some(problem.remedy.clone()),
+                    ..Problem::default()
+                };
+                summary.problems.push(problem);
+            }
+            if let Some(last) = &target.last_failure {
+                summary.problems.push(Problem {
+                    resource,
+                    reason: "ExtractionFailed".to_owned(),
+                    message: format!(
+                        "{} attributes could not be evaluated, the last: {last}",
+                        target.failures
+                    ),
+                    remedy: Some("fix the profile, or make the attribute optional".to_owned()),
+                    ..Problem::default()
+                });
+            }
+        }
+        summary
+    }
+
+    /// Says which targets could not be read, and why.
+    fn unhydrated(&self, targets: &BTreeSet<TargetName>) -> String {
+        let unread = targets.iter().filter_map(|name| {
+            let target = self.report.engine.targets.get(name)?;
+            let why = match &target.source_problem {
+                Some(problem) => problem.to_string(),
+                None if target.active => "not listed yet".to_owned(),
+                None => "on hold".to_owned(),
+            };
+            (!target.hydrated).then(|| format!("the rows of target {name} stay as they are: {why}"))
+        });
+        unread.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Whether what a target sees depends on which namespaces there are.
+fn selects_namespaces(input: &Input) -> bool {
+    input.targets.values().any(|target| {
+        let spec = &target.spec;
+        spec.namespace_selector.is_some()
+            || spec.namespace_exclude_selector.is_some()
+            || !spec.excluded_namespaces.is_empty()
+    })
+}
+
+/// Prints every change of every inventory until told to stop.
+async fn print_changes(
+    runs: &mut [Run],
+    terminal: &Terminal,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let (sender, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    let named = runs.iter().map(|run| run.plan.inventories.len()).sum::<usize>() > 1;
+    for run in runs.iter() {
+        for name in run.plan.inventories.keys() {
+            let printer = Printer { inventory: name.to_string(), changes: sender.clone() };
+            run.runtime.subscribe(name, Arc::new(printer));
+        }
+    }
+    drop(sender);
+    let mut look = tokio::time::interval(NAMESPACES_PAUSE);
+    loop {
+        let (inventory, delta) = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = look.tick() => {
+                for run in runs.iter_mut() {
+                    run.follow_namespaces()?;
+                }
+                continue;
+            }
+            change = changes.recv() => match change {
+                Some(change) => change,
+                None => return Ok(()),
+            },
+        };
+        terminal.write(&Change::new(&inventory, &delta).render(terminal.format(), named)?)?;
+    }
+}
+
+/// Takes the deltas of an inventory to where they are printed.
+struct Printer {
+    inventory: String,
+    changes: tokio::sync::mpsc::UnboundedSender<(String, Delta)>,
+}
+
+impl Subscriber for Printer {
+    fn offer(&self, _epoch: u64, deltas: &[Delta]) {
+        for delta in deltas {
+            // Nobody prints any more when the command ends.
+            let _ = self.changes.send((self.inventory.clone(), delta.clone()));
+        }
+    }
+
+    fn look_again(&self) {}
+}

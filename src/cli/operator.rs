@@ -1,0 +1,45 @@
+//! `kollect operator`: runs the pipelines of a cluster until told to stop.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::failure::{Failure, Outcome};
+use super::signals;
+use crate::operator;
+use crate::sources::kubernetes;
+
+/// Arguments of `kollect operator`. Each can be given in the environment too.
+#[derive(Clone, Debug, Args)]
+pub struct OperatorArgs {
+    /// Connect as this file says (default: the pod's service account, else $KUBECONFIG, else ~/.kube/config)
+    #[arg(long, env = "KOLLECT_KUBECONFIG", value_name = "FILE", hide_env_values = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Use this context of the kubeconfig (default: its current one)
+    #[arg(long, env = "KOLLECT_CONTEXT", value_name = "NAME", hide_env_values = true)]
+    pub context: Option<String>,
+    /// Let sinks write to the operator's own file system (types local and sqlite)
+    #[arg(long, env = "KOLLECT_ALLOW_LOCAL_SINKS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
+    pub allow_local_sinks: bool,
+    /// Threads that keep the rows up to date; results do not depend on it
+    #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]
+    pub workers: NonZeroUsize,
+}
+
+/// Runs `kollect operator`; ends with SIGTERM or SIGINT, after what is pending has been exported.
+///
+/// # Errors
+/// The cluster can't be reached, or the graph ended by itself.
+pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
+    let client = kubernetes::client(args.kubeconfig.as_deref(), args.context.as_deref())
+        .await
+        .map_err(|error| Failure::configuration(error.to_string()))?;
+    let stop = signals::stop_on_signal()
+        .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
+    let options =
+        operator::Options { allow_local_sinks: args.allow_local_sinks, workers: args.workers.get() };
+    operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,123 @@
+//! Takes the graph's epochs, in order, and tells whom they concern.
+
+use kollect_dataflows::data::Delta;
+use kollect_dataflows::graph::{Epoch, Epochs, InventoryDeltas};
+
+use super::state::{Inventory, State};
+use super::{Shared, View};
+
+/// Runs until the graph ends.
+pub(super) fn run(mut epochs: Epochs, shared: &Shared) {
+    while let Ok(epoch) = epochs.recv() {
+        let mut state = shared.lock();
+        dispatch(&mut state, epoch);
+        answer(&mut state, &epochs);
+        drop(state);
+        shared.changed.send_modify(|count| *count += 1);
+    }
+    let mut state = shared.lock();
+    state.ended = true;
+    // Whoever waits for a view learns that none will come.
+    for inventory in state.inventories.values_mut() {
+        inventory.requests.clear();
+    }
+    drop(state);
+    shared.changed.send_modify(|count| *count += 1);
+}
+
+fn dispatch(state: &mut State, mut epoch: Epoch) {
+    state.epoch = epoch.number;
+    // Somebody may wait for everything up to a mark to be delivered.
+    let marked = !epoch.marks.is_empty();
+    if let Some(mark) = epoch.marks.last() {
+        state.mark = state.mark.max(*mark);
+        state.mark_epoch = epoch.number;
+    }
+    for (target, problem, diff) in epoch.problems {
+        let Some(target) = state.targets.values_mut().find(|known| known.id == target) else { continue };
+        target.failures = target.failures.saturating_add_signed(diff as i64);
+        if diff > 0 {
+            let place = [problem.namespace.as_str(), problem.name.as_str()].join("/");
+            target.last_failure = Some(format!(
+                "{}: attribute {}: {}",
+                place.trim_start_matches('/'),
+                problem.attribute,
+                problem.message
+            ));
+        }
+        if target.failures == 0 {
+            target.last_failure = None;
+        }
+    }
+    for inventory in state.inventories.values_mut() {
+        let changed = epoch.inventories.remove(&inventory.id);
+        if let Some(changed) = &changed {
+            count(inventory, changed);
+        }
+        let deltas: &[Delta] = changed.as_ref().map(|changed| changed.deltas.as_slice()).unwrap_or_default();
+        if deltas.is_empty() && !marked {
+            continue;
+        }
+        for subscriber in &inventory.subscribers {
+            subscriber.offer(epoch.number, deltas);
+        }
+    }
+    for list in epoch.lists {
+        for (name, sequence) in state.lists.remove(&list).unwrap_or_default() {
+            let Some(target) = state.targets.get_mut(&name) else { continue };
+            if target.sequence != sequence || target.hydrated {
+                continue;
+            }
+            target.hydrated = true;
+            let fed = state.inventories.values().filter(|inventory| inventory.targets.contains(&name));
+            for subscriber in fed.flat_map(|inventory| &inventory.subscribers) {
+                subscriber.look_again();
+            }
+        }
+    }
+}
+
+fn count(inventory: &mut Inventory, changed: &InventoryDeltas) {
+    inventory.count = changed.count;
+    inventory.digest = changed.digest;
+    for delta in &changed.deltas {
+        match delta {
+            Delta::Insert(row) => {
+                *inventory.rows_by_target.entry(row.target().clone()).or_default() += 1;
+            }
+            Delta::Delete(row) => {
+                if let Some(rows) = inventory.rows_by_target.get_mut(row.target()) {
+                    *rows = rows.saturating_sub(1);
+                }
+            }
+            Delta::Update { .. } => {}
+        }
+    }
+}
+
+/// Answers the requests for views that can be answered now.
+fn answer(state: &mut State, epochs: &Epochs) {
+    let ready: Vec<_> = state
+        .inventories
+        .iter()
+        .filter(|(_, inventory)| {
+            !inventory.requests.is_empty() && !inventory.targets.iter().any(|name| state.is_pending(name))
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in ready {
+        let State { inventories, targets, epoch, .. } = state;
+        let Some(inventory) = inventories.get_mut(&name) else { continue };
+        let (count, digest) = epochs.totals(inventory.id);
+        for request in std::mem::take(&mut inventory.requests) {
+            let hydrated = |name: &_| targets.get(name).is_some_and(|target| target.hydrated);
+            request(View {
+                epoch: *epoch,
+                snapshot: epochs.snapshot(inventory.id),
+                count,
+                digest,
+                targets: inventory.targets.iter().map(|name| (name.clone(), hydrated(name))).collect(),
+            });
+        }
+    }
+}

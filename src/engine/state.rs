@@ -1,0 +1,86 @@
+//! What the engine knows of targets, inventories and watches.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kollect_dataflows::data::{Digest, Gvk, InventoryId, TargetId, TargetName, WatchId};
+use kollect_dataflows::graph::{Dedupe, Fact, ListId, Scope};
+
+use super::{InventoryName, Subscriber, ViewRequest};
+use crate::sources::SourceProblem;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) targets: BTreeMap<TargetName, Target>,
+    pub(super) inventories: BTreeMap<InventoryName, Inventory>,
+    pub(super) watches: BTreeMap<Gvk, Watch>,
+    /// The number of each kind that was ever watched. A kind keeps its number, so that rows of targets on hold are still
+    /// of the same watch when it begins again.
+    pub(super) watch_ids: BTreeMap<Gvk, WatchId>,
+    pub(super) lists: HashMap<ListId, Vec<(TargetName, u64)>>,
+    /// The last number given to a target, inventory, watch or plan.
+    pub(super) last_number: u32,
+    /// The last epoch dispatched.
+    pub(super) epoch: u64,
+    /// The last mark dispatched.
+    pub(super) mark: u64,
+    /// The epoch that carried it.
+    pub(super) mark_epoch: u64,
+    /// Whether the graph has ended.
+    pub(super) ended: bool,
+}
+
+impl State {
+    /// Whether it is worth waiting for the target: its first list may still come to an end by itself.
+    pub(super) fn is_pending(&self, target: &TargetName) -> bool {
+        let Some(target) = self.targets.get(target) else { return false };
+        let Some(plan) = &target.plan else { return false };
+        !target.hydrated && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem.is_none())
+    }
+}
+
+pub(super) struct Target {
+    pub(super) id: TargetId,
+    /// How it reads objects; none while it is on hold.
+    pub(super) plan: Option<ActivePlan>,
+    /// What the graph was told that it sees.
+    pub(super) sees: BTreeSet<Scope>,
+    /// Grows with each plan, so that a list is known to belong to this one.
+    pub(super) sequence: u64,
+    pub(super) hydrated: bool,
+    /// Attributes of its objects that could not be evaluated.
+    pub(super) failures: u64,
+    pub(super) last_failure: Option<String>,
+}
+
+pub(super) struct ActivePlan {
+    pub(super) gvk: Gvk,
+    pub(super) fingerprint: u64,
+    pub(super) scoped: bool,
+}
+
+pub(super) struct Inventory {
+    pub(super) id: InventoryId,
+    pub(super) targets: BTreeSet<TargetName>,
+    pub(super) dedupe: Dedupe,
+    pub(super) subscribers: Vec<Arc<dyn Subscriber>>,
+    pub(super) requests: Vec<ViewRequest>,
+    pub(super) count: u64,
+    pub(super) digest: Digest,
+    pub(super) rows_by_target: HashMap<Arc<TargetName>, u64>,
+}
+
+pub(super) struct Watch {
+    pub(super) id: WatchId,
+    /// Whether a list of its own has begun, which every target of the watch has a part in.
+    pub(super) begun: bool,
+    /// What keeps it from coming to the end of its list.
+    pub(super) problem: Option<SourceProblem>,
+    /// What it could not read in its last list, the first few.
+    pub(super) unreadable: Vec<SourceProblem>,
+}
+
+/// The facts that say what a target sees.
+pub(super) fn sees(target: TargetId, scope: &Scope) -> Fact {
+    Fact::Sees { target, scope: scope.clone() }
+}

@@ -1,0 +1,22 @@
+//! Kollect keeps a read model of selected Kubernetes objects and exports it to files, databases and streams.
+//!
+//! The modules stand in the order in which data flows:
+//!
+//! ```text
+//! api ──► catalog ──► engine ──► export ──► sinks        runtime puts these together,
+//!           sources ──►│            │                     operator and cli run it
+//!                      └─► status ◄─┘
+//! ```
+
+pub mod api;
+pub mod catalog;
+pub mod cli;
+pub mod engine;
+pub mod export;
+pub mod manifests;
+pub mod operator;
+pub mod runtime;
+pub mod sinks;
+pub mod sources;
+pub mod status;
+pub mod telemetry;

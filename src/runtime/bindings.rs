@@ -1,0 +1,233 @@
+//! Runs the bindings that a plan wants: starts, replaces and ends them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kollect_dataflows::data::{Delta, Row};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::{BindingPlan, InventoryPlan, SinkName};
+use crate::engine::{Engine, InventoryName, Snapshot, Subscriber, View};
+use crate::export::{Binding, BindingStatus, Finished, Inbox, Look, Options, Resumption};
+use crate::sinks::{DeletionPolicy, Rows, Sink};
+
+/// How long a binding that ends may take to deliver what is waiting.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Which binding: an inventory and one of its sink references.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BindingKey {
+    /// The inventory.
+    pub inventory: InventoryName,
+    /// The sink.
+    pub sink: SinkName,
+}
+
+struct Running {
+    spec: BindingPlan,
+    stop: CancellationToken,
+    status: watch::Receiver<BindingStatus>,
+    subscriber: Arc<dyn Subscriber>,
+    task: JoinHandle<Finished>,
+}
+
+/// All bindings of the process.
+pub(super) struct Bindings {
+    engine: Arc<Engine>,
+    running: BTreeMap<BindingKey, Running>,
+    /// Bindings that are ending, by key: a successor waits for them.
+    ending: BTreeMap<BindingKey, JoinHandle<()>>,
+    tasks: TaskTracker,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Bindings {
+    pub(super) fn new(engine: Arc<Engine>, changed: Arc<watch::Sender<u64>>) -> Self {
+        Self { engine, running: BTreeMap::new(), ending: BTreeMap::new(), tasks: TaskTracker::new(), changed }
+    }
+
+    /// Brings the bindings in line with a plan. A binding whose inventory or reference is gone ends, and its deletion
+    /// policy says what becomes of what it exported. One that is still referred to but can't run (its inventory is
+    /// suspended, or its sink can't be used) ends too, but leaves everything as it is.
+    pub(super) fn apply(&mut self, inventories: &BTreeMap<InventoryName, InventoryPlan>) {
+        let (mut wanted, mut kept) = (BTreeMap::new(), BTreeSet::new());
+        for (name, inventory) in inventories {
+            let key = |sink: &SinkName| BindingKey { inventory: name.clone(), sink: sink.clone() };
+            kept.extend(inventory.references.iter().map(key));
+            if !inventory.suspended {
+                wanted.extend(inventory.bindings.iter().map(|binding| (key(&binding.sink), binding)));
+            }
+        }
+        let differs = |(key, running): &(&BindingKey, &Running)| wanted.get(*key) != Some(&&running.spec);
+        let over: Vec<BindingKey> = self.running.iter().filter(differs).map(|(key, _)| key.clone()).collect();
+        for key in over {
+            let Some(running) = self.running.remove(&key) else { continue };
+            let elsewhere = |successor: &BindingPlan| {
+                successor.config.describe() != running.spec.config.describe()
+                    || successor.name != running.spec.name
+            };
+            let left = match wanted.get(&key) {
+                Some(successor) => elsewhere(successor),
+                None => !kept.contains(&key),
+            };
+            let clear = left && running.spec.config.deletion_policy() == DeletionPolicy::Delete;
+            self.end(key, running, clear);
+        }
+        for (key, spec) in wanted {
+            if !self.running.contains_key(&key) {
+                self.start(key, spec.clone());
+            }
+        }
+        self.ending.retain(|_, task| !task.is_finished());
+    }
+
+    fn start(&mut self, key: BindingKey, spec: BindingPlan) {
+        let engine = Arc::clone(&self.engine);
+        let inventory = key.inventory.clone();
+        let ask = move |look: Look| {
+            engine.view(&inventory, Box::new(move |view| look.answer(resumption(view))));
+        };
+        let options = Options { min_interval: spec.min_interval, drain_timeout: DRAIN };
+        let label = format!("{} → {}", spec.name, key.sink);
+        let binding = Binding::new(label, spec.config.open(&spec.name), ask, options);
+        let (inbox, status) = (binding.inbox(), binding.status());
+        let subscriber: Arc<dyn Subscriber> = Arc::new(Subscribed(inbox));
+        self.engine.subscribe(&key.inventory, Arc::clone(&subscriber));
+        let stop = CancellationToken::new();
+        let predecessor = self.ending.remove(&key);
+        let stopped = stop.clone();
+        let task = self.tasks.spawn(async move {
+            if let Some(predecessor) = predecessor {
+                // A panic of the predecessor is its own affair.
+                let _ = predecessor.await;
+            }
+            binding.run(stopped).await
+        });
+        let (mut watched, changed) = (status.clone(), Arc::clone(&self.changed));
+        self.tasks.spawn(async move {
+            while watched.changed().await.is_ok() {
+                changed.send_modify(|count| *count += 1);
+            }
+        });
+        self.running.insert(key, Running { spec, stop, status, subscriber, task });
+    }
+
+    fn end(&mut self, key: BindingKey, running: Running, clear: bool) {
+        let Running { spec, stop, subscriber, task, .. } = running;
+        self.engine.unsubscribe(&key.inventory, &subscriber);
+        stop.cancel();
+        let task = self.tasks.spawn(async move {
+            let Ok(finished) = task.await else { return };
+            if clear {
+                remove_exported(&spec, finished.sink).await;
+            }
+        });
+        self.ending.insert(key, task);
+    }
+
+    pub(super) fn statuses(&self) -> BTreeMap<BindingKey, (String, BindingStatus)> {
+        self.running
+            .iter()
+            .map(|(key, running)| {
+                (key.clone(), (running.spec.config.describe(), running.status.borrow().clone()))
+            })
+            .collect()
+    }
+
+    /// Stops all bindings, each after it has delivered what is waiting, and returns their last statuses.
+    pub(super) async fn stop(&mut self) -> BTreeMap<BindingKey, (String, BindingStatus)> {
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
+        let mut last = BTreeMap::new();
+        for (key, running) in std::mem::take(&mut self.running) {
+            let status = match running.task.await {
+                Ok(finished) => finished.status,
+                Err(_panicked) => running.status.borrow().clone(),
+            };
+            last.insert(key, (running.spec.config.describe(), status));
+        }
+        for (_, task) in std::mem::take(&mut self.ending) {
+            let _ = task.await;
+        }
+        last
+    }
+}
+
+/// Removes what a binding exported. It is tried for a while; what then is left is said in the log.
+async fn remove_exported(spec: &BindingPlan, mut sink: Sink) {
+    let mut pause = Duration::from_millis(200);
+    for attempt in 1.. {
+        let result = match &mut sink {
+            Sink::Rows(sink) => match sink.connect().await {
+                Ok(()) => sink.clear().await,
+                Err(error) => Err(error),
+            },
+            Sink::Document(sink) => match sink.connect().await {
+                Ok(()) => sink.clear().await,
+                Err(error) => Err(error),
+            },
+        };
+        let destination = spec.config.describe();
+        match result {
+            Ok(receipt) => {
+                tracing::info!(binding = %spec.name, destination, deleted = receipt.deleted, "removed what was exported");
+                return;
+            }
+            Err(error) if error.is_retryable() && attempt < 5 => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => {
+                tracing::error!(binding = %spec.name, destination, %error, "what was exported could not be removed");
+                return;
+            }
+        }
+    }
+}
+
+struct Subscribed(Arc<Inbox>);
+
+impl Subscriber for Subscribed {
+    fn offer(&self, epoch: u64, deltas: &[Delta]) {
+        self.0.offer(epoch, deltas);
+    }
+
+    fn look_again(&self) {
+        self.0.look_again();
+    }
+}
+
+fn resumption(view: View) -> Resumption {
+    Resumption {
+        epoch: view.epoch,
+        rows: Box::new(SnapshotRows(Some(view.snapshot))),
+        count: view.count,
+        digest: view.digest,
+        targets: view.targets.into_iter().collect(),
+    }
+}
+
+/// A snapshot's rows, read on threads that may wait.
+struct SnapshotRows(Option<Snapshot>);
+
+#[async_trait]
+impl Rows for SnapshotRows {
+    async fn next(&mut self) -> Option<Vec<Row>> {
+        let mut snapshot = self.0.take()?;
+        let read = tokio::task::spawn_blocking(move || {
+            let chunk = snapshot.next_chunk();
+            (snapshot, chunk)
+        });
+        // A graph that has ended gives no more rows; whoever reads finds the count short and concludes nothing.
+        let (snapshot, chunk) = read.await.ok()?;
+        let chunk = chunk.ok().filter(|chunk| !chunk.is_empty())?;
+        self.0 = Some(snapshot);
+        Some(chunk)
+    }
+}

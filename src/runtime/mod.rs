@@ -1,0 +1,156 @@
+//! Puts the parts together: what the catalog plans is run by sources, engine and exports.
+//!
+//! ```text
+//!             Plan
+//!              │
+//!   ┌──────────┼──────────────┐
+//!   ▼          ▼              ▼
+//! Watches ─► Engine ─────► Bindings ─► destinations
+//!   ▲          │              │
+//! Source       └──► Report ◄──┘
+//! ```
+//!
+//! `collect`, `preview` and `operator` differ in where plans come from and in what they do with the [`Report`]; the
+//! rest is here.
+
+mod bindings;
+mod store;
+mod watches;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use bindings::BindingKey;
+pub use store::{ObjectStore, namespaces, watch_objects};
+
+use crate::catalog::Plan;
+use crate::engine::{self, Engine, GraphClosed, InventoryName, StartError, Subscriber};
+use crate::export::{BindingStatus, Phase};
+use crate::sources::{Mode, Source};
+use bindings::Bindings;
+use watches::Watches;
+
+/// The state of everything that runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Targets and inventories.
+    pub engine: engine::Report,
+    /// Bindings: the destination for humans, and the state.
+    pub bindings: BTreeMap<BindingKey, (String, BindingStatus)>,
+}
+
+/// Everything that runs.
+pub struct Runtime {
+    engine: Arc<Engine>,
+    watches: Watches,
+    bindings: Bindings,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Runtime {
+    /// Starts the graph; nothing is read or written before [`Runtime::apply`].
+    ///
+    /// # Errors
+    /// [`StartError`]: the system refuses the threads.
+    pub fn start(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
+        let engine = Arc::new(Engine::start(workers)?);
+        let changed = Arc::new(watch::Sender::new(0));
+        let mut engine_changes = engine.changes();
+        let merged = Arc::clone(&changed);
+        tokio::spawn(async move {
+            while engine_changes.changed().await.is_ok() {
+                merged.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self {
+            watches: Watches::new(Arc::clone(&engine), source, mode),
+            bindings: Bindings::new(Arc::clone(&engine), Arc::clone(&changed)),
+            engine,
+            changed,
+        })
+    }
+
+    /// Brings everything in line with a plan.
+    ///
+    /// # Errors
+    /// [`GraphClosed`] when the graph has ended.
+    pub fn apply(&mut self, plan: &Plan) -> Result<(), GraphClosed> {
+        let actions = self.engine.apply(plan)?;
+        // Bindings before sources, so that they see every delta; they wait for hydration by themselves.
+        self.bindings.apply(&plan.inventories);
+        self.watches.act(actions);
+        Ok(())
+    }
+
+    /// Has a subscriber offered the deltas of an inventory that is in the plan.
+    pub fn subscribe(&self, inventory: &InventoryName, subscriber: Arc<dyn Subscriber>) {
+        self.engine.subscribe(inventory, subscriber);
+    }
+
+    /// The state of everything.
+    pub fn report(&self) -> Report {
+        Report { engine: self.engine.report(), bindings: self.bindings.statuses() }
+    }
+
+    /// Counts changes of what [`Runtime::report`] shows.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Waits until everything that was there has been read and delivered: every target's first list has ended one way
+    /// or the other, and every binding has delivered what they gave or has given up (its circuit is open, or
+    /// somebody has to act). `progress` is called with the state now and then.
+    pub async fn settle(&mut self, mut progress: impl FnMut(&Report)) {
+        let mut changes = self.changes();
+        let mut mark = None;
+        loop {
+            changes.mark_unchanged();
+            let report = self.report();
+            progress(&report);
+            if report.engine.ended {
+                return;
+            }
+            match mark {
+                None if self.watches.have_ended()
+                    || !report.engine.targets.values().any(|target| target.pending) =>
+                {
+                    mark = Some(self.engine.mark());
+                }
+                Some(mark) if report.engine.mark >= mark && settled(&report) => return,
+                _ => {}
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stops reading, delivers what is waiting, and returns the last state.
+    pub async fn stop(mut self) -> Report {
+        self.watches.stop();
+        self.watches.join().await;
+        // What the sources brought last is delivered too.
+        let mark = self.engine.mark();
+        let mut changes = self.changes();
+        while {
+            let report = self.engine.report();
+            report.mark < mark && !report.ended
+        } {
+            if changes.changed().await.is_err() {
+                break;
+            }
+        }
+        let bindings = self.bindings.stop().await;
+        Report { engine: self.engine.report(), bindings }
+    }
+}
+
+/// Whether every binding has delivered everything up to the epoch of the report, or has given up.
+fn settled(report: &Report) -> bool {
+    report.bindings.values().all(|(_, status)| match status.phase {
+        Phase::Stopped { .. } | Phase::CircuitOpen { .. } => true,
+        _ => status.settled.is_some_and(|settled| settled.epoch >= report.engine.mark_epoch),
+    })
+}

@@ -1,0 +1,101 @@
+//! Settings of a binding's destination, checked: what the catalog makes of a sink resource.
+
+use std::fmt;
+
+#[cfg(feature = "postgres")]
+use super::database::postgres;
+#[cfg(feature = "sqlite")]
+use super::database::sqlite;
+use super::snapshot::local;
+use super::{BindingName, Sink};
+
+/// What a sink may do to a destination that is not ready for it (`spec.provisioning.mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provisioning {
+    /// Creates what is missing; destroys nothing.
+    #[default]
+    Ensure,
+    /// Creates nothing and changes no shape; what is there is only checked.
+    Existing,
+}
+
+/// What becomes of exported content when a binding ends (`spec.deletionPolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// It is removed; see [`super::RowSink::clear`].
+    Delete,
+    /// It stays.
+    Retain,
+}
+
+/// How a destination's certificate is checked (`spec.tls`), with its references resolved.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Takes any certificate (`spec.tls.insecureSkipVerify`).
+    pub insecure_skip_verify: bool,
+    /// The certificate authorities to trust, as PEM (`spec.tls.caBundle`, `spec.tls.caSecretRef`); those of the
+    /// operating system when absent.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for TlsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSettings")
+            .field("insecure_skip_verify", &self.insecure_skip_verify)
+            .field("ca_pem", &self.ca_pem.as_ref().map(|pem| format!("{} bytes", pem.len())))
+            .finish()
+    }
+}
+
+/// A destination of any backend. Two equal configurations lead to the same place in the same way, so a binding needs
+/// a new sink exactly when its configuration differs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SinkConfig {
+    /// A Postgres table.
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Config),
+    /// A table in a SQLite file.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlite::Config),
+    /// Files below a directory.
+    Local(local::Config),
+}
+
+impl SinkConfig {
+    /// The destination for humans, without credentials: `postgres db.example:5432/inventory public.rows`.
+    pub fn describe(&self) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.describe(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.describe(),
+            Self::Local(config) => config.describe(),
+        }
+    }
+
+    /// What becomes of exported content when the binding ends.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.deletion_policy(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.deletion_policy(),
+            Self::Local(config) => config.deletion_policy(),
+        }
+    }
+
+    /// A sink for one binding. Does no I/O: that begins with `connect`.
+    pub fn open(&self, binding: &BindingName) -> Sink {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => {
+                Sink::Rows(Box::new(postgres::Client::new(config.clone(), binding.clone())))
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => {
+                Sink::Rows(Box::new(sqlite::Client::new(config.clone(), binding.clone())))
+            }
+            Self::Local(config) => local::open(config, binding),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Settings of a Postgres sink.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::sinks::ConfigError;
+use crate::sinks::config::{DeletionPolicy, Provisioning, TlsSettings};
+use crate::sinks::database::TableName;
+use crate::sinks::database::table::check_identifier;
+
+/// How long a server may take to answer a connection attempt, where the connection string does not say.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After how long without an acknowledgement a connection counts as lost, where the connection string does not say.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// After how long without traffic a connection is probed.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+
+/// The settings as they stand in the sink resource, with its references resolved.
+#[derive(Clone)]
+pub struct Settings {
+    /// The connection string from the Secret that `spec.postgres.databaseRef` names: a URL or `key=value` pairs.
+    ///
+    /// `sslmode` means what it means to libpq, and `require` is stricter:
+    ///
+    /// | sslmode | encrypted | certificate |
+    /// | --- | --- | --- |
+    /// | `disable` | never | |
+    /// | `prefer` (default) | if the server can | checked only when `tls` gives an authority |
+    /// | `require` | always | checked, its host name too |
+    /// | `verify-ca` | always | checked, its host name not |
+    /// | `verify-full` | always | checked, its host name too |
+    pub dsn: String,
+    /// `spec.postgres.schema`; default `public`.
+    pub schema: Option<String>,
+    /// `spec.postgres.table`.
+    pub table: String,
+    /// `spec.provisioning.mode`.
+    pub provisioning: Provisioning,
+    /// `spec.tls`.
+    pub tls: TlsSettings,
+    /// `spec.deletionPolicy`; default `Delete`.
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("dsn", &"<redacted>")
+            .field("schema", &self.schema)
+            .field("table", &self.table)
+            .field("provisioning", &self.provisioning)
+            .field("tls", &self.tls)
+            .field("deletion_policy", &self.deletion_policy)
+            .finish()
+    }
+}
+
+/// What of the server's certificate is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing.
+    Nothing,
+    /// That a trusted authority signed it.
+    Authority,
+    /// That, and that it is the host's.
+    AuthorityAndHost,
+}
+
+/// Checked settings.
+#[derive(Clone, PartialEq)]
+pub struct Config {
+    dsn: Box<tokio_postgres::Config>,
+    schema: String,
+    table: TableName,
+    provisioning: Provisioning,
+    tls: TlsSettings,
+    verification: Verification,
+    deletion_policy: DeletionPolicy,
+}
+
+impl Config {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the first field that can't be used; never a part of the connection string that could be a secret.
+    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+        let table = TableName::new("spec.postgres.table", &settings.table)?;
+        let schema = settings.schema.unwrap_or_else(|| "public".to_owned());
+        check_identifier("spec.postgres.schema", &schema)?;
+        if settings.tls.insecure_skip_verify && settings.tls.ca_pem.is_some() {
+            return Err(ConfigError {
+                field: "spec.tls".to_owned(),
+                message: "an authority is given, and certificates are not to be checked".to_owned(),
+                remedy: "drop insecureSkipVerify, or the authority".to_owned(),
+            });
+        }
+        let (mut dsn, mode) = parse(&settings.dsn)?;
+        if dsn.get_connect_timeout().is_none() {
+            dsn.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if dsn.get_tcp_user_timeout().is_none() {
+            dsn.tcp_user_timeout(TCP_USER_TIMEOUT);
+        }
+        if dsn.get_keepalives_idle() > KEEPALIVE_IDLE {
+            dsn.keepalives_idle(KEEPALIVE_IDLE);
+        }
+        if dsn.get_application_name().is_none() {
+            dsn.application_name("kollect");
+        }
+        let verification = match mode {
+            _ if settings.tls.insecure_skip_verify => Verification::Nothing,
+            Mode::Disable => Verification::Nothing,
+            // Whoever stands in between could refuse TLS as well, so a check would prove nothing; servers with the
+            // self-signed certificate of their installation could not be reached any more.
+            Mode::Prefer if settings.tls.ca_pem.is_none() => Verification::Nothing,
+            Mode::VerifyCa => Verification::Authority,
+            Mode::Prefer | Mode::Require | Mode::VerifyFull => Verification::AuthorityAndHost,
+        };
+        Ok(Self {
+            dsn: Box::new(dsn),
+            schema,
+            table,
+            provisioning: settings.provisioning,
+            tls: settings.tls,
+            verification,
+            deletion_policy: settings.deletion_policy.unwrap_or(DeletionPolicy::Delete),
+        })
+    }
+
+    /// The destination for humans, without credentials: `postgres db.example:5432/inventory public.rows`.
+    pub fn describe(&self) -> String {
+        format!("postgres {} {}.{}", self.server(), self.schema, self.table)
+    }
+
+    /// The server and database for humans: `db.example:5432/inventory`.
+    pub fn server(&self) -> String {
+        let mut text = String::new();
+        let ports = self.dsn.get_ports();
+        for (i, host) in self.dsn.get_hosts().iter().enumerate() {
+            if i > 0 {
+                text.push(',');
+            }
+            match host {
+                Host::Tcp(name) if name.contains(':') => _ = write!(text, "[{name}]"),
+                Host::Tcp(name) => text.push_str(name),
+                #[cfg(unix)]
+                Host::Unix(path) => _ = write!(text, "{}", path.display()),
+            }
+            let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+            _ = write!(text, ":{port}");
+        }
+        if text.is_empty() {
+            for (i, address) in self.dsn.get_hostaddrs().iter().enumerate() {
+                _ = write!(text, "{}{address}", if i > 0 { "," } else { "" });
+            }
+        }
+        if let Some(database) = self.dsn.get_dbname().or(self.dsn.get_user()) {
+            _ = write!(text, "/{database}");
+        }
+        text
+    }
+
+    /// How to connect.
+    pub(super) fn dsn(&self) -> &tokio_postgres::Config {
+        &self.dsn
+    }
+
+    /// The schema that the tables are in.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The row table.
+    pub fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// What may be created.
+    pub fn provisioning(&self) -> Provisioning {
+        self.provisioning
+    }
+
+    /// The authorities to trust.
+    pub fn tls(&self) -> &TlsSettings {
+        &self.tls
+    }
+
+    /// What of the server's certificate is checked.
+    pub fn verification(&self) -> Verification {
+        self.verification
+    }
+
+    /// What becomes of the rows when the binding ends.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+/// The values of `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// Reads a connection string. The driver does not know all of libpq's values of `sslmode`, so that one is taken out
+/// first.
+fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
+    let error = |message: &str, remedy: &str| ConfigError {
+        field: "spec.postgres.databaseRef".to_owned(),
+        message: message.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    let dsn = dsn.trim();
+    if dsn.is_empty() {
+        return Err(error(
+            "the connection string is empty",
+            "put a URL such as `postgres://user:password@host:5432/database` into the Secret",
+        ));
+    }
+    for option in ["sslrootcert", "sslcert", "sslkey"] {
+        if has_option(dsn, option) {
+            return Err(error(
+                &format!("the connection string has `{option}`, which names a file"),
+                "take it out and put the authority into spec.tls.caBundle or spec.tls.caSecretRef",
+            ));
+        }
+    }
+    let (dsn, mode) = match take_option(dsn, "sslmode") {
+        None => (dsn.to_owned(), Mode::Prefer),
+        Some((rest, value)) => match value.as_str() {
+            "disable" => (rest, Mode::Disable),
+            "allow" | "prefer" => (rest, Mode::Prefer),
+            "require" => (rest, Mode::Require),
+            "verify-ca" => (rest, Mode::VerifyCa),
+            "verify-full" => (rest, Mode::VerifyFull),
+            _ => {
+                return Err(error(
+                    "the connection string has an unknown sslmode",
+                    "use disable, prefer, require, verify-ca or verify-full",
+                ));
+            }
+        },
+    };
+    // The driver's message may quote what it could not read, and that may be a piece of a password.
+    let mut config: tokio_postgres::Config = dsn.parse().map_err(|_| {
+        error(
+            "the connection string can't be read",
+            "write it as `postgres://user:password@host:5432/database`, with special characters of the password \
+             percent-encoded, or as `host=… user=… password='…' dbname=…`",
+        )
+    })?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err(error("the connection string names no host", "add one"));
+    }
+    config.ssl_mode(match mode {
+        Mode::Disable => SslMode::Disable,
+        Mode::Prefer => SslMode::Prefer,
+        Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+    });
+    Ok((config, mode))
+}
+
+fn is_url(dsn: &str) -> bool {
+    dsn.starts_with("postgres://") || dsn.starts_with("postgresql://")
+}
+
+/// The place of `name=value` in a connection string.
+fn find_option(dsn: &str, name: &str) -> Option<(usize, usize)> {
+    let (from, separator): (usize, &[char]) =
+        if is_url(dsn) { (dsn.find('?')? + 1, &['&']) } else { (0, &[' ', '\t', '\n']) };
+    let mut start = from;
+    for piece in dsn[from..].split(separator) {
+        if piece.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')) {
+            return Some((start, start + piece.len()));
+        }
+        start += piece.len() + 1;
+    }
+    None
+}
+
+fn has_option(dsn: &str, name: &str) -> bool {
+    find_option(dsn, name).is_some()
+}
+
+/// The connection string without the option, and the option's value.
+fn take_option(dsn: &str, name: &str) -> Option<(String, String)> {
+    let (start, end) = find_option(dsn, name)?;
+    let value = dsn[start + name.len() + 1..end].trim_matches('\'').to_owned();
+    let before = dsn[..start].trim_end_matches(['&', ' ']);
+    let after = dsn[end..].trim_start_matches(['&', ' ']);
+    let rest = if after.is_empty() {
+        before.trim_end_matches('?').to_owned()
+    } else if before.is_empty() || before.ends_with('?') {
+        format!("{before}{after}")
+    } else {
+        format!("{before}{}{after}", if is_url(dsn) { '&' } else { ' ' })
+    };
+    Some((rest, value))
+}

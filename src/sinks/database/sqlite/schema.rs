@@ -1,0 +1,256 @@
+//! The tables: what they must look like, how they are made, how what is there is checked.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rusqlite::Connection;
+
+use super::config::Config;
+use super::encode::quote;
+use super::error::Doing;
+use crate::sinks::{Provisioning, SinkError};
+
+struct Column {
+    name: &'static str,
+    ty: &'static str,
+    required: bool,
+}
+
+const fn text(name: &'static str) -> Column {
+    Column { name, ty: "TEXT", required: true }
+}
+
+const fn optional(name: &'static str) -> Column {
+    Column { name, ty: "TEXT", required: false }
+}
+
+const fn integer(name: &'static str) -> Column {
+    Column { name, ty: "INTEGER", required: true }
+}
+
+static ROWS: [Column; 16] = [
+    text("cluster"),
+    text("inventory_namespace"),
+    text("inventory_name"),
+    text("target_namespace"),
+    text("target_name"),
+    text("source_uid"),
+    text("resource_namespace"),
+    text("resource_name"),
+    text("api_group"),
+    text("api_version"),
+    text("kind"),
+    text("attributes"),
+    optional("incomplete"),
+    text("row_hash"),
+    text("first_seen_at"),
+    text("updated_at"),
+];
+
+static CHANGES: [Column; 17] = [
+    text("cluster"),
+    text("inventory_namespace"),
+    text("inventory_name"),
+    integer("seq"),
+    text("op"),
+    text("target_namespace"),
+    text("target_name"),
+    text("source_uid"),
+    text("resource_namespace"),
+    text("resource_name"),
+    text("api_group"),
+    text("api_version"),
+    text("kind"),
+    optional("before"),
+    optional("after"),
+    optional("incomplete"),
+    text("changed_at"),
+];
+
+static EXPORTS: [Column; 7] = [
+    text("cluster"),
+    text("inventory_namespace"),
+    text("inventory_name"),
+    integer("position"),
+    integer("row_count"),
+    text("digest"),
+    text("exported_at"),
+];
+
+struct Table {
+    name: String,
+    columns: &'static [Column],
+    primary_key: &'static [&'static str],
+    suffix: &'static str,
+}
+
+fn tables(config: &Config) -> [Table; 3] {
+    [
+        Table {
+            name: config.table().as_str().to_owned(),
+            columns: &ROWS,
+            primary_key: &[
+                "cluster",
+                "inventory_namespace",
+                "inventory_name",
+                "target_namespace",
+                "target_name",
+                "source_uid",
+            ],
+            suffix: "",
+        },
+        Table {
+            name: config.table().changes(),
+            columns: &CHANGES,
+            primary_key: &["cluster", "inventory_namespace", "inventory_name", "seq"],
+            // Written in the order of its key, so it needs no second tree.
+            suffix: " WITHOUT ROWID",
+        },
+        Table {
+            name: config.table().exports(),
+            columns: &EXPORTS,
+            primary_key: &["cluster", "inventory_namespace", "inventory_name"],
+            suffix: " WITHOUT ROWID",
+        },
+    ]
+}
+
+fn definition(table: &Table) -> String {
+    let mut sql = format!("CREATE TABLE IF NOT EXISTS {} (\n", quote(&table.name));
+    for column in table.columns {
+        let null = if column.required { " NOT NULL" } else { "" };
+        _ = writeln!(sql, "  {} {}{null},", quote(column.name), column.ty);
+    }
+    _ = write!(sql, "  PRIMARY KEY ({})\n){}", table.primary_key.join(", "), table.suffix);
+    sql
+}
+
+fn view_definition(config: &Config) -> String {
+    format!(
+        "CREATE VIEW IF NOT EXISTS {view} AS
+         WITH content AS (
+           SELECT *, json_object('targetNamespace', target_namespace, 'targetName', target_name, 'namespace',
+                                 resource_namespace, 'name', resource_name, 'version', api_version, 'kind', kind,
+                                 'uid', source_uid, 'attributes', json(attributes)) AS object
+           FROM {table}
+         ), with_group AS (
+           SELECT *, iif(api_group = '', object, json_insert(object, '$.group', api_group)) AS grouped FROM content
+         )
+         SELECT cluster, inventory_namespace, inventory_name, target_name, source_uid, resource_namespace,
+                iif(incomplete IS NULL, grouped, json_insert(grouped, '$.incomplete', json(incomplete))) AS payload,
+                updated_at AS exported_at
+         FROM with_group",
+        view = quote(&config.table().view()),
+        table = quote(config.table().as_str()),
+    )
+}
+
+/// Creates what is missing, where the settings allow it, and checks what is there.
+pub(super) fn prepare(connection: &mut Connection, config: &Config) -> Result<(), SinkError> {
+    let doing = Doing { config, what: "reading the shape of the tables" };
+    let mut missing = Vec::new();
+    for table in &tables(config) {
+        if !check(connection, config, table)? {
+            missing.push(definition(table));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if config.provisioning() == Provisioning::Existing {
+        return Err(SinkError::Shape {
+            message: format!(
+                "the tables {0}, {0}_changes and {0}_exports are not all in {1}",
+                config.table(),
+                config.path().display()
+            ),
+            hint: "create them, or set spec.provisioning.mode to ensure".to_owned(),
+        });
+    }
+    missing.push(view_definition(config));
+    let creating = Doing { config, what: "creating the tables" };
+    // Whoever else starts now waits at the first of these, and then finds the tables.
+    let mut create = || -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(&missing.join(";\n"))?;
+        transaction.commit()
+    };
+    create().map_err(|error| creating.failed(&error))?;
+    // Somebody else may have been first, with other ideas.
+    for table in &tables(config) {
+        check(connection, config, table).map_err(|error| match error {
+            SinkError::Interrupted { message } => {
+                SinkError::Interrupted { message: format!("{}: {message}", doing.what) }
+            }
+            error => error,
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the table is there; an error when it has another shape.
+fn check(connection: &Connection, config: &Config, table: &Table) -> Result<bool, SinkError> {
+    let doing = Doing { config, what: "reading the shape of the tables" };
+    let failed = |error: rusqlite::Error| doing.failed(&error);
+    let path = config.path().display();
+    let name = &table.name;
+    let hint = "rename it or drop it, or choose another spec.sqlite.table";
+    let shape = |message: String| Err(SinkError::Shape { message, hint: hint.to_owned() });
+
+    let mut look = connection.prepare("SELECT type FROM sqlite_schema WHERE name = ?1").map_err(failed)?;
+    let mut kinds = look.query_map([name], |row| row.get::<_, String>(0)).map_err(failed)?;
+    match kinds.next().transpose().map_err(failed)? {
+        None => return Ok(false),
+        Some(kind) if kind != "table" => {
+            return shape(format!("{name} in {path} is not a table but a {kind}"));
+        }
+        Some(_) => {}
+    }
+    let mut info = connection
+        .prepare("SELECT name, type, \"notnull\" AND dflt_value IS NULL, pk FROM pragma_table_info(?1)")
+        .map_err(failed)?;
+    let found = info
+        .query_map([name], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                (row.get::<_, String>(1)?, row.get::<_, bool>(2)?, row.get::<_, i64>(3)?),
+            ))
+        })
+        .and_then(Iterator::collect::<rusqlite::Result<BTreeMap<_, _>>>)
+        .map_err(failed)?;
+    for column in table.columns {
+        match found.get(column.name) {
+            None => {
+                return shape(format!(
+                    "table {name} in {path} has no column {} ({})",
+                    column.name, column.ty
+                ));
+            }
+            Some((ty, ..)) if !ty.eq_ignore_ascii_case(column.ty) => {
+                return shape(format!(
+                    "column {} of table {name} in {path} is of type {ty} where {} is expected",
+                    column.name, column.ty
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some((column, _)) = found
+        .iter()
+        .find(|(name, (_, required, _))| *required && !table.columns.iter().any(|c| c.name == name.as_str()))
+    {
+        return shape(format!("column {column} of table {name} in {path} is not ours and must not be null"));
+    }
+    let mut key: Vec<&str> =
+        found.iter().filter(|(_, (_, _, position))| *position > 0).map(|(name, _)| name.as_str()).collect();
+    let mut expected = table.primary_key.to_vec();
+    key.sort_unstable();
+    expected.sort_unstable();
+    if key != expected {
+        return shape(format!(
+            "table {name} in {path} does not have the primary key ({})",
+            table.primary_key.join(", ")
+        ));
+    }
+    Ok(true)
+}

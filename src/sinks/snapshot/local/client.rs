@@ -1,0 +1,329 @@
+//! The document of an inventory as a file, and which of the two sinks a layout needs.
+//!
+//! Rows come in over a channel while a blocking thread encodes and writes them, so at no time is the document in memory.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use kollect_dataflows::data::{Row, TargetName};
+use tokio::sync::mpsc;
+
+use super::config::Config;
+use super::encode::{Content, DocumentEntry, Entry, FileHash};
+use super::files::{At, Root, Temporary, failed};
+use super::manifest::{Entries, Manifest};
+use super::resources::Resources;
+use crate::sinks::snapshot::document::{Reader, Summary, Writer, envelope};
+use crate::sinks::snapshot::layout::{Format, LayoutMode};
+use crate::sinks::{BindingName, DocumentSink, Receipt, Rows, Sink, SinkError};
+
+/// A sink of the shape that the layout asks for.
+pub fn open(config: &Config, binding: &BindingName) -> Sink {
+    match config.layout().mode() {
+        LayoutMode::Document => Sink::Document(Box::new(Document {
+            config: config.clone(),
+            binding: binding.clone(),
+            gate: Gate::default(),
+        })),
+        LayoutMode::PerResource => Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone()))),
+    }
+}
+
+/// Lets one piece of work at a time onto the files of a sink. Work on a blocking thread goes on when its caller stops
+/// waiting, and must have come to its end before the next begins.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Arc<Mutex<()>>);
+
+impl Gate {
+    /// Runs work on a blocking thread.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let gate = Arc::clone(&self.0);
+        let guarded = move || {
+            // Nothing is kept behind the gate that a panic could have left half done.
+            let _inside = gate.lock().unwrap_or_else(PoisonError::into_inner);
+            work()
+        };
+        tokio::task::spawn_blocking(guarded).await.unwrap_or_else(|error| {
+            Err(SinkError::Interrupted { message: format!("the work on files broke off: {error}") })
+        })
+    }
+}
+
+/// One file for the whole inventory.
+struct Document {
+    config: Config,
+    binding: BindingName,
+    gate: Gate,
+}
+
+#[async_trait]
+impl DocumentSink for Document {
+    async fn connect(&mut self) -> Result<(), SinkError> {
+        let (config, binding) = (self.config.clone(), self.binding.clone());
+        let work = move || {
+            let mut root = Root::open(&config)?;
+            Manifest::new(&config.layout().inventory(&binding), &binding).load(&mut root).map(drop)
+        };
+        self.gate.run(work).await
+    }
+
+    async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Receipt, SinkError> {
+        let (config, binding) = (self.config.clone(), self.binding.clone());
+        let keep = keep.iter().cloned().collect();
+        let (sender, receiver) = mpsc::channel(2);
+        let written = self.gate.run(move || replace(&config, &binding, Incoming::new(receiver), &keep));
+        let sent = async {
+            while let Some(chunk) = rows.next().await {
+                if sender.send(Some(chunk)).await.is_err() {
+                    return;
+                }
+            }
+            // Without this, the writer knows that the sender stopped in the middle.
+            _ = sender.send(None).await;
+            drop(sender);
+        };
+        futures::join!(written, sent).0
+    }
+
+    async fn clear(&mut self) -> Result<Receipt, SinkError> {
+        let (config, binding) = (self.config.clone(), self.binding.clone());
+        let work = move || {
+            let mut root = Root::open(&config)?;
+            let mut manifest = Manifest::new(&config.layout().inventory(&binding), &binding);
+            clear(&mut root, &mut manifest)
+        };
+        self.gate.run(work).await
+    }
+}
+
+/// Removes all files that the manifest lists, and then the manifest.
+pub(super) fn clear(root: &mut Root, manifest: &mut Manifest) -> Result<Receipt, SinkError> {
+    root.begin();
+    let mut receipt = Receipt::default();
+    let entries = manifest.load(root)?;
+    for (path, (_, entry)) in &entries {
+        if root.remove(path)? {
+            receipt.files_removed += 1;
+            receipt.deleted += u64::from(matches!(entry.content, Content::Row(_)));
+        }
+    }
+    root.prune(entries.keys().map(|path| &**path))?;
+    manifest.remove(root)?;
+    Ok(receipt)
+}
+
+/// Rows from the channel, one at a time.
+struct Incoming {
+    receiver: mpsc::Receiver<Option<Vec<Row>>>,
+    chunk: std::vec::IntoIter<Row>,
+}
+
+impl Incoming {
+    fn new(receiver: mpsc::Receiver<Option<Vec<Row>>>) -> Self {
+        Self { receiver, chunk: Vec::new().into_iter() }
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, SinkError> {
+        loop {
+            if let Some(row) = self.chunk.next() {
+                return Ok(Some(row));
+            }
+            match self.receiver.blocking_recv() {
+                Some(Some(chunk)) => self.chunk = chunk.into_iter(),
+                Some(None) => return Ok(None),
+                None => {
+                    return Err(SinkError::Interrupted {
+                        message: "the rows of the document broke off".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The rows of some targets in the document as it is.
+struct Kept<'a> {
+    reader: Option<Reader<BufReader<File>>>,
+    keep: &'a HashSet<TargetName>,
+    path: String,
+}
+
+impl<'a> Kept<'a> {
+    fn open(root: &mut Root, path: Option<&str>, keep: &'a HashSet<TargetName>) -> Result<Self, SinkError> {
+        let mut reader = None;
+        let mut shown = String::new();
+        if let (Some(path), false) = (path, keep.is_empty())
+            && root.at(path)? == At::File
+        {
+            let full = root.full(path)?;
+            shown = full.display().to_string();
+            let open = || Reader::new(BufReader::new(File::open(&full)?));
+            reader = Some(open().map_err(|error| failed("reading", &full, &error))?);
+        }
+        Ok(Self { reader, keep, path: shown })
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, SinkError> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        loop {
+            match reader.next_row() {
+                Ok(Some(row)) if self.keep.contains(row.target().as_ref()) => return Ok(Some(row)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                // What the parser says may quote the file.
+                Err(_) => {
+                    return Err(SinkError::Shape {
+                        message: format!("{} was changed by hand and can't be read any more", self.path),
+                        hint: "remove it, or restore it; rows of targets that can't be collected now are only there"
+                            .to_owned(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The document as it was.
+struct Previous {
+    path: String,
+    hash: FileHash,
+    document: DocumentEntry,
+}
+
+impl Previous {
+    fn find(entries: &Entries) -> Option<Self> {
+        entries.iter().find_map(|(path, (_, entry))| match &entry.content {
+            Content::Document(document) => Some(Self {
+                path: path.as_ref().to_owned(),
+                hash: entry.hash,
+                document: document.as_ref().clone(),
+            }),
+            Content::Row(_) => None,
+        })
+    }
+}
+
+/// Writes incoming and kept rows in key order. Of two rows with one key the incoming one counts.
+fn write_items(
+    items: &mut Temporary,
+    format: Format,
+    incoming: &mut Incoming,
+    kept: &mut Kept<'_>,
+) -> Result<Summary, SinkError> {
+    let shown = items.path().to_owned();
+    let failed = |error: io::Error| failed("writing", &shown, &error);
+    let mut writer = Writer::new(items, format);
+    let (mut row, mut old) = (incoming.next()?, kept.next()?);
+    loop {
+        let order = match (&row, &old) {
+            (Some(row), Some(old)) => row.key().cmp(&old.key()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        let next = if order.is_gt() { &old } else { &row };
+        if let Some(next) = next {
+            writer.push(next).map_err(failed)?;
+        }
+        if order.is_le() {
+            row = incoming.next()?;
+        }
+        if order.is_ge() {
+            old = kept.next()?;
+        }
+    }
+    Ok(writer.finish().map_err(failed)?.1)
+}
+
+/// A file of the envelope's beginning and the items.
+fn with_envelope(whole: &mut Temporary, head: &str, items: &Temporary) -> Result<(), SinkError> {
+    let mut copy = || -> io::Result<()> {
+        whole.write_all(head.as_bytes())?;
+        io::copy(&mut File::open(items.path())?, whole).map(drop)
+    };
+    copy().map_err(|error| failed("writing", items.path(), &error))
+}
+
+fn replace(
+    config: &Config,
+    binding: &BindingName,
+    mut incoming: Incoming,
+    keep: &HashSet<TargetName>,
+) -> Result<Receipt, SinkError> {
+    let (layout, format) = (config.layout(), config.layout().format());
+    let path = layout.document(binding);
+    let mut root = Root::open(config)?;
+    let mut manifest = Manifest::new(&layout.inventory(binding), binding);
+    let mut entries = manifest.load(&mut root)?;
+    // The format may have been another one; then that document is read, and removed in the end.
+    let previous = Previous::find(&entries);
+
+    let mut items = manifest.temporary(&mut root)?;
+    let mut kept = Kept::open(&mut root, previous.as_ref().map(|previous| previous.path.as_str()), keep)?;
+    let summary = write_items(&mut items, format, &mut incoming, &mut kept)?;
+    let items_hash = items.finish()?;
+
+    let found = root.hash(&path)?;
+    let recorded = previous.as_ref().filter(|previous| previous.path == path);
+    let as_recorded = recorded.is_some_and(|recorded| found == Some(recorded.hash));
+    let same_content = previous.as_ref().is_some_and(|old| old.document.checksum == summary.checksum);
+    let unchanged = match format {
+        Format::Yaml => found == Some(items_hash),
+        // The time in it differs, so its own hash says nothing.
+        Format::Json => as_recorded && same_content,
+    };
+    if recorded.is_none() && !unchanged {
+        root.refuse_foreign(&path)?;
+    }
+    let stale: Vec<Box<str>> = entries.keys().filter(|listed| ***listed != *path).cloned().collect();
+    if unchanged && as_recorded && stale.is_empty() {
+        return Ok(Receipt::default());
+    }
+
+    let generation = previous.as_ref().map_or(0, |old| old.document.generation) + u64::from(!same_content);
+    let (file, hash) = match (found, format) {
+        (Some(found), _) if unchanged => (None, found),
+        (_, Format::Yaml) => (Some(items), items_hash),
+        (_, Format::Json) => {
+            let mut whole = manifest.temporary(&mut root)?;
+            let exported_at = jiff::Timestamp::now().to_string();
+            with_envelope(
+                &mut whole,
+                &envelope(&summary, generation, &exported_at, &binding.cluster),
+                &items,
+            )?;
+            let hash = whole.finish()?;
+            (Some(whole), hash)
+        }
+    };
+    let document = Box::new(DocumentEntry { checksum: summary.checksum, generation });
+    entries.insert(path.as_str().into(), (0, Entry { hash, content: Content::Document(document) }));
+    write_list(&mut manifest, &mut root, &entries)?;
+    let mut receipt = Receipt::default();
+    if let Some(mut file) = file {
+        file.sync()?;
+        file.place(&mut root, &path)?;
+        root.sync_directory_of(&path)?;
+        receipt.files_written = 1;
+    }
+    for listed in &stale {
+        receipt.files_removed += u64::from(root.remove(listed)?);
+        entries.remove(listed);
+    }
+    if !stale.is_empty() {
+        root.prune(stale.iter().map(|path| &**path))?;
+        write_list(&mut manifest, &mut root, &entries)?;
+    }
+    Ok(receipt)
+}
+
+fn write_list(manifest: &mut Manifest, root: &mut Root, entries: &Entries) -> Result<(), SinkError> {
+    manifest.rewrite(root, entries.iter().map(|(path, (_, entry))| (&**path, entry.clone())))
+}

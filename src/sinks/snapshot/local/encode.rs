@@ -1,0 +1,203 @@
+//! The lines of the manifest; no I/O.
+//!
+//! The manifest is a journal: a first line that says whose it is, then one line for each file that was written or removed.
+//! Of several lines about one path the last one counts. Each line is one JSON object:
+//!
+//! ```text
+//! {"manifest":"kollect.dev/v1","cluster":"","namespace":"team","inventory":"apps"}
+//! {"put":"inventory/team/apps/…/cart.yaml","hash":"…","row":{"key":["team","web","shop","cart","u-1"],"hash":"…"}}
+//! {"del":"inventory/team/apps/…/cart.yaml"}
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+
+use kollect_dataflows::data::{RowHash, RowKey};
+use serde::{Deserialize, Serialize};
+
+use crate::sinks::{BindingName, SinkError};
+
+/// The version of the form of these lines.
+const VERSION: &str = "kollect.dev/v1";
+
+/// The first half of the SHA-256 of a file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileHash(pub(super) u128);
+
+impl fmt::Display for FileHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What a file of ours holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Hash of its bytes.
+    pub(super) hash: FileHash,
+    /// What they mean.
+    pub(super) content: Content,
+}
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The document of the inventory.
+    Document(Box<DocumentEntry>),
+    /// A row.
+    Row(RowEntry),
+}
+
+/// What the document of an inventory holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DocumentEntry {
+    /// The envelope's checksum.
+    pub(super) checksum: String,
+    /// How many contents there have been, with this one.
+    pub(super) generation: u64,
+}
+
+/// The row that a file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RowEntry {
+    /// Which row.
+    pub(super) key: Key,
+    /// The row's content hash.
+    pub(super) hash: RowHash,
+    /// The path that the row would have if no other asked for it, where that is another one.
+    pub(super) plain: Option<Box<str>>,
+}
+
+/// A row's key in one allocation. Its order is that of row keys: no part holds the separator, and nothing is less than it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key(Box<str>);
+
+/// Between the parts of a [`Key`].
+const SEPARATOR: char = '\0';
+
+impl Key {
+    /// # Errors
+    /// When a name holds the separator, which no object of a cluster does.
+    pub(super) fn new(key: RowKey<&str>) -> Result<Self, SinkError> {
+        let parts = [key.target_namespace, key.target_name, key.namespace, key.name, key.uid];
+        if parts.iter().any(|part| part.contains(SEPARATOR)) {
+            return Err(SinkError::Row {
+                message: "a name of the row holds the character U+0000".to_owned(),
+            });
+        }
+        Ok(Self(parts.join("\0").into()))
+    }
+
+    pub(super) fn parts(&self) -> RowKey<&str> {
+        let mut parts = self.0.split(SEPARATOR);
+        let mut next = || parts.next().unwrap_or_default();
+        RowKey { target_namespace: next(), target_name: next(), namespace: next(), name: next(), uid: next() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    manifest: String,
+    cluster: String,
+    namespace: String,
+    inventory: String,
+}
+
+/// A line as it stands in the file.
+#[derive(Default, Serialize, Deserialize)]
+struct Line<'a> {
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    put: Option<Cow<'a, str>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    del: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    document: Option<DocumentEntry>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    row: Option<RowLine<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowLine<'a> {
+    /// Target namespace, target name, namespace, name, uid.
+    #[serde(borrow)]
+    key: [Cow<'a, str>; 5],
+    hash: String,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    plain: Option<Cow<'a, str>>,
+}
+
+fn line(value: &impl Serialize) -> String {
+    // Strings and numbers always serialise; a line that could not be written would be an empty one, which is refused
+    // when it is read.
+    let mut line = serde_json::to_string(value).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
+/// The first line.
+pub(super) fn header(binding: &BindingName) -> String {
+    line(&Header {
+        manifest: VERSION.to_owned(),
+        cluster: binding.cluster.clone(),
+        namespace: binding.inventory_namespace.clone(),
+        inventory: binding.inventory_name.clone(),
+    })
+}
+
+/// Whose manifest the first line belongs to; nothing if it is not one of ours.
+pub(super) fn read_header(text: &str) -> Option<BindingName> {
+    let header: Header = serde_json::from_str(text).ok()?;
+    (header.manifest == VERSION).then_some(BindingName {
+        cluster: header.cluster,
+        inventory_namespace: header.namespace,
+        inventory_name: header.inventory,
+    })
+}
+
+/// The line of a file that is ours from now on.
+pub(super) fn put(path: &str, entry: &Entry) -> String {
+    let mut parts = Line { put: Some(path.into()), hash: Some(entry.hash.to_string()), ..Line::default() };
+    match &entry.content {
+        Content::Document(document) => parts.document = Some(document.as_ref().clone()),
+        Content::Row(row) => {
+            let key = row.key.parts();
+            parts.row = Some(RowLine {
+                key: [key.target_namespace, key.target_name, key.namespace, key.name, key.uid]
+                    .map(Cow::Borrowed),
+                hash: row.hash.to_string(),
+                plain: row.plain.as_deref().map(Cow::Borrowed),
+            });
+        }
+    }
+    line(&parts)
+}
+
+/// The line of a file that is gone.
+pub(super) fn del(path: &str) -> String {
+    line(&Line { del: Some(path.into()), ..Line::default() })
+}
+
+/// A line's path and what is there; nothing if the line can't be read.
+pub(super) fn read_line(text: &str) -> Option<(Box<str>, Option<Entry>)> {
+    let line: Line<'_> = serde_json::from_str(text).ok()?;
+    if let Some(path) = line.del {
+        return Some((path.into(), None));
+    }
+    let content = match (line.row, line.document) {
+        (Some(row), None) => {
+            let [target_namespace, target_name, namespace, name, uid] = &row.key;
+            let key = Key::new(RowKey { target_namespace, target_name, namespace, name, uid });
+            Content::Row(RowEntry {
+                key: key.ok()?,
+                hash: RowHash::parse(&row.hash)?,
+                plain: row.plain.map(|plain| plain.into()),
+            })
+        }
+        (None, Some(document)) => Content::Document(Box::new(document)),
+        _ => return None,
+    };
+    let hash = FileHash(u128::from_str_radix(&line.hash?, 16).ok()?);
+    Some((line.put?.into(), Some(Entry { hash, content })))
+}

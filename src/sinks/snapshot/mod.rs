@@ -1,0 +1,11 @@
+//! Files: one an inventory, or one a row.
+//!
+//! - [`layout`]: which file a row belongs to;
+//! - [`document`]: a whole inventory as one text, and back;
+//! - [`yaml`]: YAML text that every reader takes back to the same values;
+//! - [`local`]: files below a directory of this machine.
+
+pub mod document;
+pub mod layout;
+pub mod local;
+pub mod yaml;

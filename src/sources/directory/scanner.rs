@@ -1,0 +1,521 @@
+//! The thread that reads the files, once for all watches.
+//!
+//! Work is done in rounds. A round begins a moment after the first thing that calls for one (a new watch, a change on
+//! disk, the time for looking everything over), so that what comes together is done together. In it the files
+//! that changed are read, and those that hold objects of a kind that is watched anew; each object that is new or changed
+//! goes to the watches of its kind, and a new watch gets all.
+//!
+//! Invariants:
+//! - An object is reported as deleted only after its file was read without any flaw, or is gone from a directory that could
+//!   be listed.
+//! - A list ends only when nothing that may hold objects of its kind is flawed. Until then it stays open.
+//! - A watch that takes no events holds up the others, and all of them the reading; so memory stays bounded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kollect_dataflows::data::Gvk;
+use tokio::sync::{mpsc, watch};
+
+use super::changes::{Changes, Dirty};
+use super::index::{Defects, Entry, FileId, Index, Key, KindId, Released};
+use super::manifest::{Flaw, Found, Manifest};
+use super::read::{self, is_manifest, unreadable};
+use super::walk::{Signature, Step, walk};
+use crate::sources::{Event, Mode, SourceProblem};
+
+/// How long nothing must happen before a round begins.
+const QUIET: Duration = Duration::from_millis(50);
+/// How long a round is put off at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often everything is looked over for changes that nobody told of.
+const LOOK_OVER: Duration = Duration::from_secs(30);
+/// The same, while changes of some path can't be told.
+const LOOK_OVER_OFTEN: Duration = Duration::from_secs(2);
+/// Problems reported to one watch at most.
+const MOST_PROBLEMS: usize = 100;
+/// Walks in one round at most, besides the first, when files come and go all the time.
+const MOST_WALKS: usize = 3;
+
+/// What the thread is told.
+pub(super) enum Command {
+    /// A watch begins.
+    Subscribe(Subscriber),
+    /// The files are to be read, though nobody watches.
+    Scan,
+    /// Something changed on disk; what, stands in [`Dirty`].
+    Changed,
+    /// Nobody needs the thread any more.
+    Stop,
+}
+
+/// The taker of one kind's events.
+pub(super) struct Subscriber {
+    pub(super) gvk: Gvk,
+    pub(super) mode: Mode,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+/// The set of namespaces that objects are in, once the files have been read.
+pub(super) type Namespaces = Option<Arc<BTreeSet<String>>>;
+
+struct Subscription {
+    subscriber: Subscriber,
+    kind: KindId,
+    /// It has not had its objects yet.
+    fresh: bool,
+    /// Its list has begun and not ended.
+    open: bool,
+    reported: Vec<SourceProblem>,
+}
+
+pub(super) struct Scanner {
+    roots: Arc<[PathBuf]>,
+    stopping: Arc<AtomicBool>,
+    namespaces: watch::Sender<Namespaces>,
+    changes: Changes,
+    dirty: Arc<Mutex<Dirty>>,
+    index: Index,
+    subscriptions: Vec<Subscription>,
+    /// Counts the scans of everything.
+    scans: u32,
+    /// Files with flaws or repetitions.
+    flawed: BTreeSet<FileId>,
+    /// Paths that could not be looked into.
+    unreadable: BTreeMap<PathBuf, Flaw>,
+    /// Objects that lost their file, and the files that have another version of them.
+    inherited: HashMap<FileId, BTreeSet<Key>>,
+}
+
+impl Scanner {
+    pub(super) fn new(
+        roots: Arc<[PathBuf]>,
+        stopping: Arc<AtomicBool>,
+        namespaces: watch::Sender<Namespaces>,
+        changes: Changes,
+    ) -> Self {
+        Self {
+            roots,
+            stopping,
+            namespaces,
+            dirty: changes.dirty(),
+            changes,
+            index: Index::default(),
+            subscriptions: Vec::new(),
+            scans: 0,
+            flawed: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
+            inherited: HashMap::new(),
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let mut looked_over = Instant::now();
+        // When the next round begins, and when at the latest.
+        let mut due: Option<(Instant, Instant)> = None;
+        let mut everything = false;
+        loop {
+            let now = Instant::now();
+            let look_over = self.follows().then(|| looked_over + self.look_over());
+            let next = due.map(|(quiet, latest)| quiet.min(latest)).into_iter().chain(look_over).min();
+            let command = match next {
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(next) => commands.recv_timeout(next.saturating_duration_since(now)),
+            };
+            let now = Instant::now();
+            match command {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(command) => {
+                    everything |= !matches!(command, Command::Changed);
+                    if let Command::Subscribe(subscriber) = command {
+                        self.subscribe(subscriber);
+                    }
+                    due = Some((now + QUIET, due.map_or(now + PATIENCE, |(_, latest)| latest)));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    everything |= look_over.is_some_and(|look_over| look_over <= now);
+                    due = None;
+                    if everything {
+                        looked_over = now;
+                    }
+                    if self.round(std::mem::take(&mut everything)).is_break() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn follows(&self) -> bool {
+        self.subscriptions.iter().any(|s| s.subscriber.mode == Mode::Follow)
+    }
+
+    fn look_over(&self) -> Duration {
+        if self.changes.is_complete() && self.unreadable.is_empty() { LOOK_OVER } else { LOOK_OVER_OFTEN }
+    }
+
+    fn subscribe(&mut self, subscriber: Subscriber) {
+        let kind = self.index.kind_id(&subscriber.gvk);
+        let reported = Vec::new();
+        self.subscriptions.push(Subscription { subscriber, kind, fresh: true, open: true, reported });
+    }
+
+    /// Reads what has to be read. Breaks when the thread is to stop.
+    fn round(&mut self, mut everything: bool) -> ControlFlow<()> {
+        if self.follows() {
+            // Before reading, so that no change is missed.
+            self.changes.watch(&self.roots);
+        }
+        let dirty = Dirty::take(&self.dirty);
+        let mut changed = BTreeSet::new();
+        everything |= dirty.everything;
+        for path in dirty.paths {
+            match self.classify(&path) {
+                Affected::Nothing => {}
+                Affected::File(file) => drop(changed.insert(file)),
+                Affected::Everything => everything = true,
+            }
+        }
+        for index in 0..self.subscriptions.len() {
+            if self.subscriptions[index].fresh {
+                self.send(index, Event::ListBegin);
+            }
+        }
+        for file in &changed {
+            self.read_again(*file)?;
+        }
+        if everything {
+            self.scan(&changed)?;
+        }
+        for (file, keys) in std::mem::take(&mut self.inherited) {
+            self.hand_over(file, &keys)?;
+        }
+        for index in 0..self.subscriptions.len() {
+            self.conclude(index);
+        }
+        // A watch that wants one list has had it, or will not get it.
+        self.subscriptions.retain(|s| s.subscriber.mode == Mode::Follow && !s.subscriber.events.is_closed());
+        if everything && (self.index.changed_namespaces().is_some() || self.namespaces.borrow().is_none()) {
+            self.namespaces.send_replace(Some(Arc::new(self.index.namespaces())));
+        } else if let Some(namespaces) = self.index.changed_namespaces() {
+            self.namespaces.send_replace(Some(Arc::new(namespaces)));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What a change of a path on disk may have changed for us.
+    fn classify(&self, changed: &Path) -> Affected {
+        let Some(path) = self.changes.as_given(changed) else { return Affected::Everything };
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => match self.index.known(&path) {
+                Some(file) => Affected::File(file),
+                None if is_manifest(&path.file_name().unwrap_or_default().to_string_lossy()) => {
+                    Affected::Everything
+                }
+                None if self.roots.contains(&path) => Affected::Everything,
+                None => Affected::Nothing,
+            },
+            Ok(_) => Affected::Everything,
+            Err(_) if self.index.known_beneath(&path) => Affected::Everything,
+            Err(_) => Affected::Nothing,
+        }
+    }
+
+    /// Goes through all files. Those in `done` have just been read.
+    ///
+    /// A file that is renamed at the wrong moment is seen under neither name. So files that are missing are looked for
+    /// again before they count as gone: until two walks agree.
+    fn scan(&mut self, done: &BTreeSet<FileId>) -> ControlFlow<()> {
+        let mut gone = self.walk(done, false)?;
+        for _ in 0..MOST_WALKS {
+            if gone.is_empty() {
+                break;
+            }
+            let again = self.walk(done, true)?;
+            if std::mem::replace(&mut gone, again) == gone {
+                break;
+            }
+        }
+        for file in gone {
+            let entries = self.index.file_mut(file).map(|file| std::mem::take(&mut file.entries));
+            for entry in entries.into_iter().flat_map(<[Entry]>::into_vec) {
+                self.release(&entry, file);
+            }
+            self.flawed.remove(&file);
+            self.inherited.remove(&file);
+            self.index.remove(file);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Walks through all files and reads those that changed, and, unless it has been done, those that new watches wait for.
+    /// Gives the files that are missing.
+    fn walk(&mut self, done: &BTreeSet<FileId>, again: bool) -> ControlFlow<(), Vec<FileId>> {
+        self.scans += 1;
+        self.unreadable.clear();
+        let roots = Arc::clone(&self.roots);
+        let flow = walk(&roots, &mut |step| match step {
+            Step::File(path, signature) => {
+                let file = self.index.file_at(path);
+                self.visit(file, signature, again || done.contains(&file))
+            }
+            Step::Unreadable(path, error) => {
+                self.unreadable.insert(path.to_owned(), unreadable(&error));
+                ControlFlow::Continue(())
+            }
+        });
+        if flow.is_break() {
+            return ControlFlow::Break(());
+        }
+        let beneath = |path: &Path| path.ancestors().any(|path| self.unreadable.contains_key(path));
+        let files = self.index.files();
+        let missing = files.filter(|(_, file)| file.seen != self.scans && !beneath(&file.path));
+        ControlFlow::Continue(missing.map(|(id, _)| id).collect())
+    }
+
+    /// Reads a file that a walk has come upon, if it changed or (unless it has been done) a new watch waits for it.
+    fn visit(&mut self, id: FileId, signature: Signature, done: bool) -> ControlFlow<()> {
+        let scans = self.scans;
+        let Some(file) = self.index.file_mut(id) else { return ControlFlow::Continue(()) };
+        file.seen = scans;
+        let changed = file.signature.as_ref() != Some(&signature);
+        let wanted = |entry: &Entry| self.subscriptions.iter().any(|s| s.fresh && s.kind == entry.kind);
+        if changed || (!done && file.entries.iter().any(wanted)) {
+            return self.read(id, signature);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn read_again(&mut self, id: FileId) -> ControlFlow<()> {
+        let path = self.index.file(id).map(|file| Arc::clone(&file.path));
+        match path.map(fs::metadata) {
+            Some(Ok(metadata)) => self.read(id, Signature::of(&metadata)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Reads a file and tells what is new in it. The signature must be from before the reading.
+    fn read(&mut self, id: FileId, signature: Signature) -> ControlFlow<()> {
+        let Some(file) = self.index.file_mut(id) else { return ControlFlow::Continue(()) };
+        let path = Arc::clone(&file.path);
+        let mut before: HashMap<Key, Entry> = std::mem::take(&mut file.entries)
+            .into_vec()
+            .into_iter()
+            .map(|entry| (entry.key, entry))
+            .collect();
+        let mut now: Vec<Entry> = Vec::new();
+        let mut places: HashMap<Key, usize> = HashMap::new();
+        let mut defects = Defects::default();
+        let flow = read::read(&path, &mut |found| {
+            match found {
+                Found::Object(manifest) => {
+                    let entry = self.index.entry(&manifest);
+                    let (key, content) = (entry.key, entry.content);
+                    let previous = match places.get(&key) {
+                        Some(place) => {
+                            defects.repeated.push(key);
+                            Some(std::mem::replace(&mut now[*place], entry))
+                        }
+                        None => {
+                            let previous = before.remove(&key);
+                            if previous.is_none() {
+                                self.index.claim(&entry, id);
+                            }
+                            places.insert(key, now.len());
+                            now.push(entry);
+                            previous
+                        }
+                    };
+                    if self.index.wins(key, id) {
+                        let changed = previous.is_none_or(|previous| previous.content != content);
+                        self.send_object(manifest, changed);
+                    }
+                }
+                Found::Flaw(flaw) => defects.flaws.push(flaw),
+                Found::Other => {
+                    tracing::debug!(file = %path.display(), "skipped a document that is not a Kubernetes object");
+                }
+            }
+            self.go_on()
+        });
+        let whole = flow.is_continue() && defects.flaws.is_empty();
+        if whole {
+            for entry in before.into_values() {
+                self.release(&entry, id);
+            }
+        } else {
+            // What can't be read any more may still be there.
+            now.extend(before.into_values());
+        }
+        let sound = defects.flaws.is_empty() && defects.repeated.is_empty();
+        if sound {
+            self.flawed.remove(&id);
+        } else {
+            self.flawed.insert(id);
+        }
+        if let Some(file) = self.index.file_mut(id) {
+            file.signature = whole.then_some(signature);
+            file.entries = now.into_boxed_slice();
+            file.defects = (!sound).then(|| Box::new(defects));
+        }
+        flow
+    }
+
+    /// Reads the objects of a file that count since another file no longer has them.
+    fn hand_over(&mut self, id: FileId, keys: &BTreeSet<Key>) -> ControlFlow<()> {
+        let Some(path) = self.index.file(id).map(|file| Arc::clone(&file.path)) else {
+            return ControlFlow::Continue(());
+        };
+        read::read(&path, &mut |found| {
+            if let Found::Object(manifest) = found {
+                let key = Key::of(&manifest.gvk, &manifest.name);
+                if keys.contains(&key) && self.index.wins(key, id) {
+                    self.send_object(manifest, true);
+                }
+            }
+            self.go_on()
+        })
+    }
+
+    fn release(&mut self, entry: &Entry, file: FileId) {
+        match self.index.release(entry, file) {
+            Released::Gone => {
+                for index in 0..self.subscriptions.len() {
+                    if self.subscriptions[index].kind == entry.kind {
+                        self.send(index, Event::Deleted { name: entry.name(), version: 0 });
+                    }
+                }
+            }
+            Released::Unchanged => {}
+            Released::Inherited(heir) => drop(self.inherited.entry(heir).or_default().insert(entry.key)),
+        }
+    }
+
+    /// Hands an object to the watches of its kind: to all of them if it changed, or else to the new ones.
+    fn send_object(&mut self, manifest: Manifest, changed: bool) {
+        let kind = self.index.kind_id(&manifest.gvk);
+        let mut json: Option<Arc<[u8]>> = None;
+        for index in 0..self.subscriptions.len() {
+            let subscription = &self.subscriptions[index];
+            if subscription.kind == kind && (changed || subscription.fresh) {
+                let json = json.get_or_insert_with(|| Arc::from(manifest.json.as_bytes()));
+                let event = Event::Object { name: manifest.name.clone(), version: 0, json: Arc::clone(json) };
+                self.send(index, event);
+            }
+        }
+    }
+
+    /// Waits until the watch has room. One that is over takes nothing, and is removed when the round ends.
+    fn send(&self, index: usize, event: Event) {
+        let _ = self.subscriptions[index].subscriber.events.blocking_send(event);
+    }
+
+    fn go_on(&self) -> ControlFlow<()> {
+        if self.stopping.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Ends a watch's list if it is complete, and reports what is wrong.
+    fn conclude(&mut self, index: usize) {
+        let (problems, complete) = self.problems(index);
+        let subscription = &mut self.subscriptions[index];
+        subscription.fresh = false;
+        let ends = complete && std::mem::take(&mut subscription.open);
+        let reported = std::mem::replace(&mut subscription.reported, problems.clone());
+        let over = reported.iter().any(|problem| !problems.contains(problem));
+        if over {
+            self.send(index, Event::Recovered);
+        }
+        if ends {
+            self.send(index, Event::ListEnd);
+        }
+        for problem in problems.into_iter().filter(|problem| over || !reported.contains(problem)) {
+            self.send(index, Event::Problem(problem));
+        }
+    }
+
+    /// What is wrong for a watch, sorted, and whether all objects of its kind can be read.
+    fn problems(&self, index: usize) -> (Vec<SourceProblem>, bool) {
+        let subscription = &self.subscriptions[index];
+        let gvk = &subscription.subscriber.gvk;
+        let mut problems = Vec::new();
+        for (path, flaw) in &self.unreadable {
+            problems.push(problem(path, flaw, "SourceUnavailable"));
+        }
+        let flawed = || {
+            let files = self.flawed.iter().filter_map(|id| self.index.file(*id));
+            files.filter_map(|file| Some((file, file.defects.as_deref()?)))
+        };
+        for (file, defects) in flawed() {
+            let concerns = |flaw: &&Flaw| flaw.kind.as_ref().is_none_or(|kind| *kind == gvk.kind);
+            let flaws = defects.flaws.iter().filter(concerns);
+            problems.extend(flaws.map(|flaw| problem(&file.path, flaw, "Unreadable")));
+        }
+        let complete = problems.is_empty();
+        for (file, defects) in flawed() {
+            let entries =
+                defects.repeated.iter().filter_map(|key| file.entries.iter().find(|e| e.key == *key));
+            for entry in entries.filter(|entry| entry.kind == subscription.kind) {
+                problems.push(defined_twice(gvk, &display(&entry.name()), &file.path, &file.path));
+            }
+        }
+        for (name, paths) in self.index.rivals(subscription.kind, MOST_PROBLEMS) {
+            if let [.., other, winner] = &paths[..] {
+                problems.push(defined_twice(gvk, &display(&name), other, winner));
+            }
+        }
+        problems.sort();
+        problems.dedup();
+        if problems.len() > MOST_PROBLEMS {
+            let left_out = problems.len() - MOST_PROBLEMS;
+            problems.truncate(MOST_PROBLEMS);
+            problems.push(SourceProblem {
+                reason: "Unreadable",
+                message: format!("{left_out} more problems with manifests"),
+                remedy: "correct those that are reported first".to_owned(),
+            });
+        }
+        (problems, complete)
+    }
+}
+
+enum Affected {
+    Nothing,
+    File(FileId),
+    Everything,
+}
+
+fn display(name: &crate::sources::ObjectName) -> String {
+    match name.namespace.as_str() {
+        "" => name.name.clone(),
+        namespace => format!("{namespace}/{}", name.name),
+    }
+}
+
+fn problem(path: &Path, flaw: &Flaw, reason: &'static str) -> SourceProblem {
+    let mut place = path.display().to_string();
+    for number in [flaw.line, flaw.column].into_iter().flatten() {
+        place = format!("{place}:{number}");
+    }
+    SourceProblem {
+        reason,
+        message: format!("{place}: {}", flaw.message),
+        remedy: format!("{}; what it held before stays as it was", flaw.remedy),
+    }
+}
+
+fn defined_twice(gvk: &Gvk, name: &str, other: &Path, winner: &Path) -> SourceProblem {
+    let message = if other == winner {
+        format!("{gvk} {name} is defined more than once in {}; the last definition counts", winner.display())
+    } else {
+        let (other, winner) = (other.display(), winner.display());
+        format!("{gvk} {name} is defined in {other} and in {winner}; the one in {winner} counts")
+    };
+    SourceProblem { reason: "Unreadable", message, remedy: "remove all definitions but one".to_owned() }
+}

@@ -1,0 +1,18 @@
+//! What is written back to the custom resources: conditions and counters.
+//!
+//! ```text
+//! problems of the plan ─┐
+//!                       ├─► conditions and counters (pure) ─► Writer: server-side apply, on change, not too often
+//! report of the runtime ┘
+//! ```
+//!
+//! Every condition carries a reason that the docs explain, says in its message what to do, and names the generation of the
+//! resource that it is about.
+
+mod conditions;
+mod resources;
+mod writer;
+
+pub use conditions::{Conditions, Why, binding_state};
+pub use resources::statuses;
+pub use writer::{FIELD_MANAGER, StatusKey, Wanted, Writer};

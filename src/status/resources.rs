@@ -1,0 +1,197 @@
+//! The status of every custom resource, from plan and report. Pure, but for the time of transitions.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kollect_dataflows::data::TargetName;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::conditions::{
+    Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
+};
+use super::writer::{StatusKey, Wanted};
+use crate::api::{InventoryStatus, ProfileStatus, SinkExport, SinkStatus, TargetStatus};
+use crate::catalog::{
+    Input, Namespaces, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason,
+};
+use crate::runtime::Report;
+
+/// Namespaces that a target's status lists.
+const LISTED_NAMESPACES: usize = 100;
+
+/// The status of every resource of the input.
+pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
+    // Kubernetes dates to the second.
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+    let all = All { plan, report, now };
+    let mut statuses = Vec::new();
+    let mut add = |kind: &str, plural: &str, name: &ResourceName, status: Value, stored: Value| {
+        let (kind, plural) = (kind.to_owned(), plural.to_owned());
+        let key = StatusKey { kind, plural, namespace: name.namespace.clone(), name: name.name.clone() };
+        statuses.push(Wanted { key, status, stored });
+    };
+    for (name, resource) in &input.profiles {
+        let status = all.profile(name, resource.metadata.generation);
+        add("KollectProfile", "kollectprofiles", name, json(&status), json(&resource.status));
+    }
+    for (name, resource) in &input.targets {
+        let status = all.target(name, resource.metadata.generation);
+        add("KollectTarget", "kollecttargets", name, json(&status), json(&resource.status));
+    }
+    for (name, resource) in &input.inventories {
+        let status = all.inventory(name, resource.metadata.generation);
+        add("KollectInventory", "kollectinventories", name, json(&status), json(&resource.status));
+    }
+    for (name, resource) in &input.database_sinks {
+        let sink = SinkName { family: SinkFamily::Database, name: name.clone() };
+        let status = all.sink(&sink, resource.metadata.generation);
+        add("KollectDatabaseSink", "kollectdatabasesinks", name, json(&status), json(&resource.status));
+    }
+    for (name, resource) in &input.snapshot_sinks {
+        let sink = SinkName { family: SinkFamily::Snapshot, name: name.clone() };
+        let status = all.sink(&sink, resource.metadata.generation);
+        add("KollectSnapshotSink", "kollectsnapshotsinks", name, json(&status), json(&resource.status));
+    }
+    statuses
+}
+
+fn json(status: &impl Serialize) -> Value {
+    // Our own types can be written as JSON.
+    serde_json::to_value(status).unwrap_or_default()
+}
+
+struct All<'a> {
+    plan: &'a Plan,
+    report: &'a Report,
+    now: Timestamp,
+}
+
+impl All<'_> {
+    /// What the catalog has against a resource: the first problem, and how many more there are.
+    fn problem(&self, resource: &ResourceRef) -> Option<Why> {
+        let mut problems = self.plan.problems_of(resource);
+        let first = problems.next()?;
+        let more = problems.count();
+        let and_more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let message = format!("{}: {}; {}{and_more}", first.field, first.message, first.remedy);
+        Some((first.reason.to_owned(), message))
+    }
+
+    fn profile(&self, name: &ResourceName, generation: Option<i64>) -> ProfileStatus {
+        let mut conditions = Conditions::new(generation, self.now);
+        let targets = self.plan.profiles.get(name).map(|profile| profile.targets).unwrap_or_default();
+        let problem = self.problem(&ResourceRef::new("KollectProfile", name));
+        sink_conditions(
+            &mut conditions,
+            problem,
+            ("Compiled", format!("compiles; {targets} targets use it")),
+        );
+        ProfileStatus {
+            observed_generation: generation,
+            target_count: i64::try_from(targets).ok(),
+            conditions: conditions.finish(),
+        }
+    }
+
+    fn target(&self, name: &ResourceName, generation: Option<i64>) -> TargetStatus {
+        let target = TargetName::new(&name.namespace, &name.name);
+        let report = self.report.engine.targets.get(&target).cloned().unwrap_or_default();
+        let mut conditions = Conditions::new(generation, self.now);
+        let problem = match self.plan.targets.get(&target) {
+            Some(TargetPlan::Held { reason, message }) => Some(((*reason).to_owned(), message.clone())),
+            _ => self.problem(&ResourceRef::new("KollectTarget", name)),
+        };
+        target_conditions(&mut conditions, problem, &report);
+        let namespaces = match self.plan.targets.get(&target) {
+            Some(TargetPlan::Active(active)) => match &active.namespaces {
+                Namespaces::All => None,
+                Namespaces::Only(names) => Some(names),
+            },
+            _ => None,
+        };
+        TargetStatus {
+            observed_generation: generation,
+            object_count: None,
+            row_count: i64::try_from(report.rows).ok(),
+            hydrated: Some(report.hydrated),
+            effective_namespaces: namespaces
+                .map(|names| names.iter().take(LISTED_NAMESPACES).cloned().collect()),
+            effective_namespace_count: namespaces.and_then(|names| i64::try_from(names.len()).ok()),
+            extraction_failures: i64::try_from(report.failures).ok(),
+            last_extraction_error: report.last_failure,
+            conditions: conditions.finish(),
+        }
+    }
+
+    fn inventory(&self, name: &ResourceName, generation: Option<i64>) -> InventoryStatus {
+        let mut conditions = Conditions::new(generation, self.now);
+        let report = self.report.engine.inventories.get(name);
+        let plan = self.plan.inventories.get(name);
+        let bindings: Vec<_> =
+            self.report.bindings.iter().filter(|(key, _)| key.inventory == *name).collect();
+        let states: Vec<_> =
+            bindings.iter().map(|(key, (_, status))| (key.sink.to_string(), binding_state(status))).collect();
+        let problem = self.problem(&ResourceRef::new("KollectInventory", name));
+        let suspended = plan.filter(|plan| plan.suspended).map(|_| {
+            (reason::SUSPENDED.to_owned(), "spec.suspend is true: what is exported stays as it is".to_owned())
+        });
+        // A problem with one reference of several leaves the others working.
+        let (whole, part) = if bindings.is_empty() { (suspended.or(problem), None) } else { (None, problem) };
+        let degraded = part.or_else(|| self.degraded_target(name));
+        inventory_conditions(&mut conditions, whole, degraded, report, &states);
+        let exports = bindings.iter().zip(&states).map(|((key, (_, status)), (_, state))| {
+            let mut conditions = Conditions::new(generation, self.now);
+            let ready = ("Exported", "the destination holds the rows of the inventory".to_owned());
+            sink_conditions(&mut conditions, state.clone().err(), ready);
+            let to_time = |at| Timestamp::try_from(at).ok().map(Time);
+            SinkExport {
+                name: key.sink.to_string(),
+                last_export_time: status.last_export.and_then(to_time),
+                last_checksum: status.settled.map(|settled| settled.digest.to_string()),
+                position: status.position.and_then(|position| i64::try_from(position).ok()),
+                pending_rows: i64::try_from(status.backlog.changes).ok(),
+                lag_seconds: i64::try_from(status.backlog.lag().as_secs()).ok(),
+                rows_written: i64::try_from(status.totals.rows()).ok(),
+                conditions: conditions.finish(),
+            }
+        });
+        let exports: Vec<SinkExport> = exports.collect();
+        InventoryStatus {
+            observed_generation: generation,
+            item_count: report.and_then(|report| i64::try_from(report.rows).ok()),
+            digest: report.map(|report| report.digest.to_string()),
+            target_count: report.and_then(|report| i64::try_from(report.targets.len()).ok()),
+            last_export_time: exports.iter().filter_map(|export| export.last_export_time.clone()).max(),
+            sink_exports: exports,
+            conditions: conditions.finish(),
+        }
+    }
+
+    /// A target of an inventory that can't see its objects.
+    fn degraded_target(&self, name: &ResourceName) -> Option<Why> {
+        let inventory = self.plan.inventories.get(name)?;
+        inventory.targets.iter().find_map(|target| {
+            let why = match self.plan.targets.get(target)? {
+                TargetPlan::Held { reason, .. } if *reason == reason::SUSPENDED => return None,
+                TargetPlan::Held { message, .. } => message.clone(),
+                TargetPlan::Active(_) => {
+                    self.report.engine.targets.get(target)?.source_problem.as_ref()?.to_string()
+                }
+            };
+            let message = format!("target {target}: {why}; its rows stay as they are");
+            Some(("TargetDegraded".to_owned(), message))
+        })
+    }
+
+    fn sink(&self, name: &SinkName, generation: Option<i64>) -> SinkStatus {
+        let mut conditions = Conditions::new(generation, self.now);
+        let sink = self.plan.sinks.get(name);
+        let destination = sink.and_then(|sink| sink.destination.clone()).unwrap_or_default();
+        sink_conditions(&mut conditions, self.problem(&name.resource()), ("Configured", destination));
+        if sink.is_some_and(|sink| sink.tls_insecure) {
+            let message = "spec.tls.insecureSkipVerify is true: the server's certificate is not checked";
+            conditions.set("TLSInsecure", true, "InsecureSkipVerify", message);
+        }
+        SinkStatus { observed_generation: generation, conditions: conditions.finish() }
+    }
+}

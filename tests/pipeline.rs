@@ -1,0 +1,18 @@
+//! Whole pipelines, from objects to destinations, with the real binary: `kollect collect` and `kollect operator` on a real API
+//! server, a real Postgres, SQLite and files.
+//!
+//! `KOLLECT_TEST_KUBECONFIG` and `KOLLECT_TEST_POSTGRES` name servers to use; without them the tests start their own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "sources/cluster.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod cluster;
+#[path = "pipeline/collect.rs"]
+mod collect;
+#[path = "pipeline/kollect.rs"]
+mod kollect_binary;
+#[path = "pipeline/operator.rs"]
+mod operator;
+#[path = "sinks/server.rs"]
+mod server;

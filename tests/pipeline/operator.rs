@@ -1,0 +1,345 @@
+//! `kollect operator` on a real API server into a real Postgres.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::kollect_binary::*;
+use crate::server;
+
+struct World {
+    kubeconfig: PathBuf,
+    client: Client,
+    database: tokio_postgres::Client,
+    schema: String,
+    files: Files,
+    _cluster: Cluster,
+}
+
+impl World {
+    /// A cluster with the custom resource definitions, and a pipeline of ConfigMaps into Postgres.
+    async fn new() -> Self {
+        let name = server::unique("operator");
+        let cluster = tokio::task::spawn_blocking(move || Cluster::start(&name)).await.unwrap();
+        let kubeconfig = cluster.kubeconfig.clone();
+        let client = kollect::sources::kubernetes::client(Some(&kubeconfig), None).await.unwrap();
+        let world = Self {
+            kubeconfig,
+            client,
+            database: server::connect().await,
+            schema: server::unique("operator"),
+            files: Files::new(),
+            _cluster: cluster,
+        };
+        for crd in kollect::api::crds() {
+            let crd = serde_json::to_value(crd).unwrap();
+            let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+            world
+                .apply_as(
+                    "apiextensions.k8s.io/v1",
+                    "CustomResourceDefinition",
+                    "customresourcedefinitions",
+                    None,
+                    &name,
+                    crd,
+                )
+                .await;
+        }
+        for namespace in ["shop", "east"] {
+            world.namespace(namespace, json!({})).await;
+        }
+        world
+    }
+
+    async fn namespace(&self, name: &str, labels: Value) {
+        let body =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.unwrap();
+    }
+
+    async fn apply_as(
+        &self,
+        version: &str,
+        kind: &str,
+        plural: &str,
+        namespace: Option<&str>,
+        name: &str,
+        body: Value,
+    ) {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        // A definition that has just been created is served a moment later.
+        eventually(true, async || {
+            api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.is_ok()
+        })
+        .await;
+    }
+
+    /// Applies one of ours in namespace shop.
+    async fn apply(&self, kind: &str, name: &str, spec: Value) {
+        let body = json!({
+            "apiVersion": "kollect.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "namespace": "shop"}, "spec": spec,
+        });
+        let plural = match kind {
+            "KollectInventory" => "kollectinventories".to_owned(),
+            kind => kind.to_lowercase() + "s",
+        };
+        self.apply_as("kollect.dev/v1alpha1", kind, &plural, Some("shop"), name, body).await;
+    }
+
+    async fn status(&self, kind: &str, plural: &str, name: &str) -> Value {
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("kollect.dev", "v1alpha1", kind),
+            plural,
+        );
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "shop", &resource);
+        api.get(name).await.unwrap().data["status"].clone()
+    }
+
+    async fn ready(&self, kind: &str, plural: &str, name: &str) -> String {
+        let status = self.status(kind, plural, name).await;
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+        ready
+            .map(|ready| format!("{} {}", ready["status"], ready["reason"]).replace('"', ""))
+            .unwrap_or_default()
+    }
+
+    async fn map(&self, namespace: &str, name: &str, value: &str, app: &str) {
+        let body = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "labels": {"app": app}}, "data": {"v": value},
+        });
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.unwrap();
+    }
+
+    async fn delete_map(&self, namespace: &str, name: &str) {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    async fn pipeline(&self) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "shop"},
+            "stringData": {"dsn": server::url()},
+        });
+        self.apply_as("v1", "Secret", "secrets", Some("shop"), "db", secret).await;
+        self.profile(json!([{"name": "v", "path": "$.data.v"}])).await;
+        self.target("maps", json!({"labelSelector": {"matchLabels": {"app": "shop"}}})).await;
+        let postgres = json!({"databaseRef": {"name": "db"}, "schema": self.schema, "table": "rows"});
+        self.apply(
+            "KollectDatabaseSink",
+            "pg",
+            json!({"type": "postgres", "cluster": "c", "postgres": postgres}),
+        )
+        .await;
+        self.apply("KollectInventory", "fleet", json!({"databaseSinkRefs": ["pg"]})).await;
+    }
+
+    async fn profile(&self, attributes: Value) {
+        let spec = json!({"targetGVK": {"version": "v1", "kind": "ConfigMap"}, "attributes": attributes});
+        self.apply("KollectProfile", "maps", spec).await;
+    }
+
+    async fn target(&self, name: &str, mut spec: Value) {
+        spec["profileRef"] = "maps".into();
+        self.apply("KollectTarget", name, spec).await;
+    }
+
+    fn operator(&self) -> Running {
+        let mut command = kollect();
+        command.args(["operator", "--kubeconfig"]).arg(&self.kubeconfig).env("KOLLECT_LOG", "info");
+        Running::start(command, &self.files.path("operator.log"))
+    }
+
+    async fn query(&self, query: &str) -> Vec<String> {
+        let query = query.replace("ROWS", &format!("{}.rows", self.schema));
+        match self.database.query(&query, &[]).await {
+            Ok(rows) => rows.iter().map(|row| row.get(0)).collect(),
+            // The operator creates the tables.
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    /// Waits until the table holds exactly these rows: `target namespace/name attributes`.
+    async fn expect(&self, rows: &[&str]) {
+        let query = "SELECT target_name || ' ' || resource_namespace || '/' || resource_name || ' ' || attributes::text FROM ROWS ORDER BY 1";
+        let expected: Vec<String> = rows.iter().map(|row| (*row).to_owned()).collect();
+        eventually(expected, async || self.query(query).await).await;
+    }
+
+    /// The change log: operation, object, attributes before and after.
+    async fn log(&self) -> Vec<String> {
+        let query = "SELECT op::text || ' ' || resource_name || ' ' || coalesce(before::text, '') || ' → ' || coalesce(after::text, '') FROM ROWS_changes ORDER BY seq";
+        self.query(query).await
+    }
+
+    async fn rows_written(&self) -> Vec<String> {
+        let query = format!(
+            "SELECT (n_tup_ins + n_tup_upd + n_tup_del)::text FROM pg_stat_user_tables WHERE schemaname = '{}' ORDER BY relname",
+            self.schema
+        );
+        self.database.execute("SELECT pg_stat_clear_snapshot()", &[]).await.unwrap();
+        self.query(&query).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_follows_objects_profiles_targets_and_namespaces_and_a_restart_writes_nothing() {
+    let world = World::new().await;
+    world.map("shop", "a", "1", "shop").await;
+    world.map("shop", "b", "1", "shop").await;
+    world.map("shop", "c", "1", "other").await;
+    let operator = world.operator();
+    world.pipeline().await;
+    world.expect(&[r#"maps shop/a {"v": "1"}"#, r#"maps shop/b {"v": "1"}"#]).await;
+    eventually("True Exported".to_owned(), async || {
+        world.ready("KollectInventory", "kollectinventories", "fleet").await
+    })
+    .await;
+    eventually("True Collecting".to_owned(), async || {
+        world.ready("KollectTarget", "kollecttargets", "maps").await
+    })
+    .await;
+    eventually(json!(2), async || {
+        world.status("KollectTarget", "kollecttargets", "maps").await["rowCount"].clone()
+    })
+    .await;
+
+    // Create, change, relabel, delete.
+    world.map("shop", "d", "1", "shop").await;
+    world.map("shop", "a", "2", "shop").await;
+    world.map("shop", "c", "1", "shop").await;
+    world.map("shop", "b", "1", "other").await;
+    world
+        .expect(&[r#"maps shop/a {"v": "2"}"#, r#"maps shop/c {"v": "1"}"#, r#"maps shop/d {"v": "1"}"#])
+        .await;
+    world.delete_map("shop", "c").await;
+    world.delete_map("shop", "d").await;
+    world.expect(&[r#"maps shop/a {"v": "2"}"#]).await;
+    let log = world.log().await;
+    assert_eq!(log.len(), 8, "{log:#?}");
+
+    // An edited profile, and one that is broken for a while: rows stay as they were.
+    world.profile(json!([{"name": "v", "path": "$.data.v"}, {"name": "n", "path": "$.metadata.name"}])).await;
+    world.expect(&[r#"maps shop/a {"n": "a", "v": "2"}"#]).await;
+    world.profile(json!([{"name": "v", "path": "cel:object.("}])).await;
+    eventually("False ProfileInvalid".to_owned(), async || {
+        world.ready("KollectProfile", "kollectprofiles", "maps").await
+    })
+    .await;
+    eventually("False ProfileInvalid".to_owned(), async || {
+        world.ready("KollectTarget", "kollecttargets", "maps").await
+    })
+    .await;
+    world.map("shop", "a", "3", "shop").await;
+    world.profile(json!([{"name": "v", "path": "$.data.v"}])).await;
+    world.expect(&[r#"maps shop/a {"v": "3"}"#]).await;
+    let log = world.log().await;
+    assert_eq!(log.len(), 10, "{log:#?}");
+
+    // A second target on the kind gets what is there at once; a namespace that comes later is seen, one that is
+    // relabelled too.
+    world.target("labelled", json!({"namespaceSelector": {"matchLabels": {"team": "x"}}})).await;
+    world.map("east", "e", "1", "other").await;
+    world.namespace("east", json!({"team": "x"})).await;
+    world.expect(&[r#"labelled east/e {"v": "1"}"#, r#"maps shop/a {"v": "3"}"#]).await;
+    world.namespace("later", json!({"team": "x"})).await;
+    world.map("later", "f", "1", "shop").await;
+    world
+        .expect(&[
+            r#"labelled east/e {"v": "1"}"#,
+            r#"labelled later/f {"v": "1"}"#,
+            r#"maps later/f {"v": "1"}"#,
+            r#"maps shop/a {"v": "3"}"#,
+        ])
+        .await;
+    world.namespace("east", json!({})).await;
+    world
+        .expect(&[
+            r#"labelled later/f {"v": "1"}"#,
+            r#"maps later/f {"v": "1"}"#,
+            r#"maps shop/a {"v": "3"}"#,
+        ])
+        .await;
+
+    // Killed and started again: nothing is written, in any of the tables.
+    operator.kill();
+    let mut before = Vec::new();
+    eventually(true, async || {
+        let now = world.rows_written().await;
+        let same = now == before;
+        before = now;
+        same
+    })
+    .await;
+    let operator = world.operator();
+    let log = world.files.path("operator.log");
+    eventually(true, async || {
+        std::fs::read_to_string(&log).unwrap().contains("the destination is up to date")
+    })
+    .await;
+    assert_eq!(world.rows_written().await, before);
+
+    // What changed while nobody looked is caught up with, deletions too.
+    operator.kill();
+    world.delete_map("later", "f").await;
+    world.map("shop", "a", "4", "shop").await;
+    let operator = world.operator();
+    world.expect(&[r#"maps shop/a {"v": "4"}"#]).await;
+    world.delete_map("shop", "a").await;
+    world.expect(&[]).await;
+    assert_eq!(operator.terminate(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_comes_later_is_waited_for_and_holds_nothing_up() {
+    let world = World::new().await;
+    world.map("shop", "a", "1", "shop").await;
+    let spec = json!({"targetGVK": {"group": "example.dev", "version": "v1", "kind": "Widget"}, "attributes": [{"name": "size", "path": "$.spec.size"}]});
+    world.apply("KollectProfile", "widgets", spec).await;
+    world.apply("KollectTarget", "widgets", json!({"profileRef": "widgets"})).await;
+    world.pipeline().await;
+    let operator = world.operator();
+    world.expect(&[r#"maps shop/a {"v": "1"}"#]).await;
+    eventually("False KindNotFound".to_owned(), async || {
+        world.ready("KollectTarget", "kollecttargets", "widgets").await
+    })
+    .await;
+
+    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}});
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.dev"},
+        "spec": {
+            "group": "example.dev", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    world
+        .apply_as(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            None,
+            "widgets.example.dev",
+            crd,
+        )
+        .await;
+    let widget = json!({"apiVersion": "example.dev/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop"}, "spec": {"size": 9007199254740993_i64}});
+    world.apply_as("example.dev/v1", "Widget", "widgets", Some("shop"), "w", widget).await;
+    world.expect(&[r#"maps shop/a {"v": "1"}"#, r#"widgets shop/w {"size": 9007199254740993}"#]).await;
+    assert_eq!(operator.terminate(), 0);
+}

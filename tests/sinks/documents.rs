@@ -1,0 +1,279 @@
+//! What holds for a whole inventory in one file.
+
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use kollect::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
+use kollect::sinks::snapshot::local;
+use kollect::sinks::{DocumentSink, Receipt, Rows, Sink, SinkConfig, SinkError};
+use kollect_dataflows::data::{Row, TargetName};
+use serde_json::Value;
+
+use crate::places::{binding, row, tree};
+
+/// Rows in chunks of two.
+struct Chunks(std::vec::IntoIter<Row>);
+
+#[async_trait]
+impl Rows for Chunks {
+    async fn next(&mut self) -> Option<Vec<Row>> {
+        let chunk: Vec<Row> = self.0.by_ref().take(2).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    }
+}
+
+async fn replace(
+    sink: &mut dyn DocumentSink,
+    rows: &[Row],
+    keep: &[TargetName],
+) -> Result<Receipt, SinkError> {
+    let mut rows = rows.to_vec();
+    rows.sort();
+    sink.replace(&mut Chunks(rows.into_iter()), keep).await
+}
+
+fn open(directory: &Path, format: Format, cluster: &str) -> Box<dyn DocumentSink> {
+    let settings =
+        local::Settings { endpoint: directory.display().to_string(), format, ..local::Settings::default() };
+    match SinkConfig::Local(local::Config::new(settings).unwrap()).open(&binding(cluster, "apps")) {
+        Sink::Document(sink) => sink,
+        Sink::Rows(_) => panic!("this sink takes single rows"),
+    }
+}
+
+const YAML: &str = "inventory/team/apps.yaml";
+const JSON: &str = "inventory/team/apps.json";
+
+fn written(receipt: Receipt) -> (u64, u64) {
+    (receipt.files_written, receipt.files_removed)
+}
+
+fn times(path: &Path) -> (SystemTime, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::metadata(path).unwrap();
+    (found.modified().unwrap(), found.ino())
+}
+
+#[tokio::test]
+async fn unchanged_content_is_not_written_again_not_even_after_a_restart() {
+    for (format, path) in [(Format::Yaml, YAML), (Format::Json, JSON)] {
+        let directory = tempfile::tempdir().unwrap();
+        let rows = [row("web", "a", r#"{"n":1}"#), row("web", "b", "{}"), row("api", "a", "{}")];
+        let path = directory.path().join(path);
+        let mut sink = open(directory.path(), format, "");
+        sink.connect().await.unwrap();
+        assert_eq!(written(replace(&mut *sink, &rows, &[]).await.unwrap()), (1, 0));
+        let before = times(&path);
+        let manifest = times(&directory.path().join("inventory/team/.apps.kollect-manifest"));
+        for _ in 0..2 {
+            assert_eq!(replace(&mut *sink, &rows, &[]).await.unwrap(), Receipt::default());
+            sink = open(directory.path(), format, "");
+            sink.connect().await.unwrap();
+        }
+        assert_eq!(times(&path), before);
+        assert_eq!(times(&directory.path().join("inventory/team/.apps.kollect-manifest")), manifest);
+        assert_eq!(written(replace(&mut *sink, &rows[1..], &[]).await.unwrap()), (1, 0));
+        let left = tree(directory.path());
+        assert_eq!(left.len(), 1);
+        assert!(
+            !fs::read_dir(path.parent().unwrap()).unwrap().any(|entry| entry
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .contains("tmp"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn yaml_is_the_list_of_rows_in_key_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = open(directory.path(), Format::Yaml, "");
+    sink.connect().await.unwrap();
+    replace(&mut *sink, &[row("web", "b", r#"{"n":1}"#), row("api", "c", "{}"), row("web", "a", "{}")], &[])
+        .await
+        .unwrap();
+    let items: Vec<Value> = serde_saphyr::from_str(&tree(directory.path())[YAML]).unwrap();
+    let names: Vec<_> = items
+        .iter()
+        .map(|item| (item["targetName"].as_str().unwrap(), item["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(names, [("api", "c"), ("web", "a"), ("web", "b")]);
+    assert_eq!(items[2]["attributes"]["n"], 1);
+    replace(&mut *sink, &[], &[]).await.unwrap();
+    assert_eq!(tree(directory.path())[YAML], "[]\n");
+}
+
+#[tokio::test]
+async fn json_counts_contents_and_keeps_its_time_while_nothing_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = open(directory.path(), Format::Json, "east");
+    sink.connect().await.unwrap();
+    for (generation, rows) in
+        [(1, vec![row("web", "a", "{}")]), (2, vec![]), (3, vec![row("web", "a", "{}")])]
+    {
+        replace(&mut *sink, &rows, &[]).await.unwrap();
+        let json: Value = serde_json::from_str(&tree(directory.path())[JSON]).unwrap();
+        assert_eq!(json["generation"], generation);
+        assert_eq!(json["itemCount"], rows.len());
+        assert_eq!(json["cluster"], "east");
+    }
+    // Somebody edits it: the same content is written again, and is no new generation.
+    fs::write(directory.path().join(JSON), "{}").unwrap();
+    assert_eq!(written(replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap()), (1, 0));
+    let json: Value = serde_json::from_str(&tree(directory.path())[JSON]).unwrap();
+    assert_eq!((json["generation"].as_u64(), json["itemCount"].as_u64()), (Some(3), Some(1)));
+}
+
+#[tokio::test]
+async fn rows_of_kept_targets_stay_as_the_document_holds_them() {
+    for (format, path) in [(Format::Yaml, YAML), (Format::Json, JSON)] {
+        let directory = tempfile::tempdir().unwrap();
+        let all =
+            [row("api", "x", r#"{"n":1}"#), row("db", "y", r#"{"t":"- a\n- b\n"}"#), row("web", "z", "{}")];
+        let mut sink = open(directory.path(), format, "");
+        sink.connect().await.unwrap();
+        replace(&mut *sink, &all, &[]).await.unwrap();
+        let before = tree(directory.path());
+        let keep =
+            [TargetName::new("team", "db"), TargetName::new("team", "web"), TargetName::new("team", "gone")];
+        // Nothing else changed, so nothing is written.
+        assert_eq!(replace(&mut *sink, &all[..1], &keep).await.unwrap(), Receipt::default());
+        assert_eq!(tree(directory.path()), before);
+        // Rows that are not kept go, others come, in order.
+        replace(&mut *sink, &[row("cache", "c", "{}"), row("zoo", "c", "{}")], &keep[..1]).await.unwrap();
+        let text = &tree(directory.path())[path];
+        let places: Vec<_> = ["cache", "db", "zoo"]
+            .iter()
+            .map(|name| {
+                text.find(&format!("targetName: {name}"))
+                    .or(text.find(&format!("\"targetName\":\"{name}\"")))
+                    .unwrap()
+            })
+            .collect();
+        assert!(places.is_sorted(), "{text}");
+        assert!(!text.contains("web") && !text.contains("api"), "{text}");
+        // A document that can't be read any more is not thrown away while rows are only there.
+        fs::write(directory.path().join(path), "- a: [\n").unwrap();
+        let error = replace(&mut *sink, &[], &keep[..1]).await.unwrap_err();
+        assert!(matches!(&error, SinkError::Shape { message, .. } if message.contains(path)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_format_takes_the_document_over_with_its_kept_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = open(directory.path(), Format::Yaml, "");
+    sink.connect().await.unwrap();
+    replace(&mut *sink, &[row("api", "a", "{}"), row("web", "b", r#"{"n":1}"#)], &[]).await.unwrap();
+    let mut sink = open(directory.path(), Format::Json, "");
+    sink.connect().await.unwrap();
+    let receipt =
+        replace(&mut *sink, &[row("api", "a", "{}")], &[TargetName::new("team", "web")]).await.unwrap();
+    assert_eq!(written(receipt), (1, 1));
+    let files = tree(directory.path());
+    assert_eq!(files.keys().collect::<Vec<_>>(), [JSON]);
+    let json: Value = serde_json::from_str(&files[JSON]).unwrap();
+    assert_eq!(json["items"][1]["attributes"]["n"], 1);
+    // The same content in another format is no new generation.
+    assert_eq!(json["generation"], 1);
+}
+
+#[tokio::test]
+async fn files_of_others_are_neither_overwritten_nor_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(YAML);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "mine\n").unwrap();
+    fs::write(path.with_file_name("notes.txt"), "mine too\n").unwrap();
+    let mut sink = open(directory.path(), Format::Yaml, "");
+    sink.connect().await.unwrap();
+    let error = replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap_err();
+    assert!(matches!(&error, SinkError::Shape { message, .. } if message.contains(YAML)), "{error:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine\n");
+
+    fs::remove_file(&path).unwrap();
+    replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap();
+    assert_eq!(written(sink.clear().await.unwrap()), (0, 1));
+    assert_eq!(tree(directory.path()).keys().collect::<Vec<_>>(), ["inventory/team/notes.txt"]);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "the manifest is gone too");
+}
+
+#[tokio::test]
+async fn clearing_removes_emptied_directories_but_not_the_endpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = open(directory.path(), Format::Yaml, "");
+    sink.connect().await.unwrap();
+    replace(&mut *sink, &[], &[]).await.unwrap();
+    sink.clear().await.unwrap();
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn two_clusters_do_not_share_a_document() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut east = open(directory.path(), Format::Yaml, "east");
+    east.connect().await.unwrap();
+    replace(&mut *east, &[row("web", "a", "{}")], &[]).await.unwrap();
+    let error = open(directory.path(), Format::Yaml, "west").connect().await.unwrap_err();
+    assert!(
+        matches!(&error, SinkError::Shape { message, hint } if message.contains("east/team/apps") && hint.contains("{cluster}")),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_writer_that_stops_in_the_middle_leaves_the_document_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = open(directory.path(), Format::Yaml, "");
+    sink.connect().await.unwrap();
+    replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap();
+    let before = tree(directory.path());
+
+    struct Forever(u32);
+    #[async_trait]
+    impl Rows for Forever {
+        async fn next(&mut self) -> Option<Vec<Row>> {
+            self.0 += 1;
+            if self.0 > 3 {
+                std::future::pending::<()>().await;
+            }
+            Some(vec![row("web", &format!("{}", self.0), "{}")])
+        }
+    }
+    let mut rows = Forever(0);
+    let stopped =
+        tokio::time::timeout(std::time::Duration::from_millis(50), sink.replace(&mut rows, &[])).await;
+    assert!(stopped.is_err());
+    sink.connect().await.unwrap();
+    assert_eq!(tree(directory.path()), before);
+    replace(&mut *sink, &[row("web", "b", "{}")], &[]).await.unwrap();
+    assert!(tree(directory.path())[YAML].contains("name: b"));
+}
+
+#[tokio::test]
+async fn a_file_a_row_takes_the_place_of_the_document_and_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = open(directory.path(), Format::Yaml, "");
+    sink.connect().await.unwrap();
+    replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap();
+    let settings = local::Settings {
+        endpoint: directory.path().display().to_string(),
+        layout: LayoutSettings { mode: LayoutMode::PerResource, ..LayoutSettings::default() },
+        ..local::Settings::default()
+    };
+    let config = SinkConfig::Local(local::Config::new(settings).unwrap());
+    let Sink::Rows(mut rows) = config.open(&binding("", "apps")) else { panic!("rows are expected") };
+    rows.connect().await.unwrap();
+    rows.apply(&[crate::places::upsert("a", "{}")]).await.unwrap();
+    assert_eq!(
+        tree(directory.path()).keys().collect::<Vec<_>>(),
+        ["inventory/team/apps/default/shop/deployment/a.yaml"]
+    );
+    sink.connect().await.unwrap();
+    assert_eq!(written(replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap()), (1, 1));
+    assert_eq!(tree(directory.path()).keys().collect::<Vec<_>>(), [YAML]);
+}

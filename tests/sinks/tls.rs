@@ -1,0 +1,108 @@
+//! Encrypted connections to Postgres, and whose certificates are taken.
+
+use kollect::sinks::database::postgres::{Config, Settings};
+use kollect::sinks::{Sink, SinkConfig, SinkError, TlsSettings};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::places::{Postgres, binding};
+use crate::server;
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Gives a running server a certificate for `localhost`. Its files are written by the server itself, so that they
+/// belong to its user.
+async fn switch_tls_on(url: &str, authority: &CertifiedIssuer<'static, KeyPair>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    for (pem, file) in [(certificate.pem(), "server.crt"), (key.serialize_pem(), "server.key")] {
+        // Programs run in the data directory.
+        let write = format!(
+            "COPY (SELECT unnest(string_to_array('{pem}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'"
+        );
+        client.batch_execute(&write).await.unwrap();
+    }
+    client.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    for _ in 0..600 {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        if client.query_one("SHOW ssl", &[]).await.unwrap().get::<_, &str>(0) == "on" {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the server did not switch TLS on");
+}
+
+#[tokio::test]
+async fn certificates_are_checked_as_the_settings_say() {
+    let url = server::start(&server::directory("tls"));
+    let (ours, other) = (authority(), authority());
+    switch_tls_on(&url, &ours).await;
+    let parsed: tokio_postgres::Config = url.parse().unwrap();
+    let (user, port) = (parsed.get_user().unwrap(), parsed.get_ports()[0]);
+
+    let trusting = |pem: Option<String>| TlsSettings {
+        insecure_skip_verify: false,
+        ca_pem: pem.map(String::into_bytes),
+    };
+    let insecure = TlsSettings { insecure_skip_verify: true, ca_pem: None };
+    let place = Postgres::new().await;
+    let connect = async |host: &str, mode: &str, tls: &TlsSettings| {
+        let application = server::unique("tls");
+        let dsn =
+            format!("postgres://{user}@{host}:{port}/postgres?sslmode={mode}&application_name={application}");
+        let settings = Settings { dsn, tls: tls.clone(), ..place.settings() };
+        let config = SinkConfig::Postgres(Config::new(settings).unwrap());
+        let Sink::Rows(mut sink) = config.open(&binding("east", "apps")) else { panic!("rows are expected") };
+        sink.connect().await?;
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let encrypted = client
+            .query_one(
+                "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1",
+                &[&application],
+            )
+            .await
+            .unwrap();
+        Ok::<bool, SinkError>(encrypted.get(0))
+    };
+
+    let ca = trusting(Some(ours.pem()));
+    for (host, mode, tls, encrypted) in [
+        ("localhost", "require", &ca, true),
+        ("localhost", "verify-full", &ca, true),
+        ("127.0.0.1", "verify-ca", &ca, true),
+        ("127.0.0.1", "require", &insecure, true),
+        ("127.0.0.1", "prefer", &trusting(None), true),
+        ("localhost", "disable", &ca, false),
+    ] {
+        assert_eq!(connect(host, mode, tls).await, Ok(encrypted), "{host} {mode}");
+    }
+    for (host, mode, tls) in [
+        ("127.0.0.1", "verify-full", &ca),
+        ("127.0.0.1", "require", &ca),
+        ("localhost", "require", &trusting(Some(other.pem()))),
+        ("localhost", "verify-ca", &trusting(Some(other.pem()))),
+        ("localhost", "prefer", &trusting(Some(other.pem()))),
+        ("localhost", "require", &trusting(None)),
+    ] {
+        let error = connect(host, mode, tls).await.unwrap_err();
+        assert!(
+            matches!(&error, SinkError::Terminal { message, hint } if message.contains("certificate is not trusted") && hint.contains("spec.tls")),
+            "{host} {mode}: {error:?}"
+        );
+    }
+    let error = connect("localhost", "require", &trusting(Some("no PEM".to_owned()))).await.unwrap_err();
+    assert!(
+        matches!(&error, SinkError::Terminal { message, .. } if message.contains("holds no certificate")),
+        "{error:?}"
+    );
+}

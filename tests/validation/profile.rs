@@ -1,0 +1,155 @@
+//! KollectProfile.
+
+use crate::{accepts, manifest, rejects, rejects_offline};
+
+fn profile(spec: &str) -> String {
+    manifest("KollectProfile", spec)
+}
+
+/// A profile of Deployments with these attributes.
+fn attributes(attributes: &str) -> String {
+    profile(&format!(
+        "{{targetGVK: {{group: apps, version: v1, kind: Deployment}}, attributes: {attributes}}}"
+    ))
+}
+
+#[test]
+fn accepts_a_minimal_profile() {
+    accepts(&attributes("[{name: replicas, path: .spec.replicas}]"));
+}
+
+#[test]
+fn accepts_every_field() {
+    accepts(&attributes(
+        r#"[
+          {name: image, path: "$.spec.template.spec.containers[0].image", optional: true},
+          {name: replicas, path: "{.spec.replicas}", default: 1},
+          {name: labels, path: "cel:object.metadata.labels", default: {a: [1, null, {b: true}]}},
+          {name: paused, path: .spec.paused, default: null, optional: false},
+        ]"#,
+    ));
+}
+
+#[test]
+fn accepts_kinds_of_the_core_group() {
+    for gvk in [
+        "{version: v1, kind: Pod}",
+        "{group: '', version: v1, kind: Pod}",
+        "{group: null, version: v1, kind: Pod}",
+    ] {
+        accepts(&profile(&format!("{{targetGVK: {gvk}, attributes: [{{name: a, path: .a}}]}}")));
+    }
+}
+
+#[test]
+fn accepts_kinds_of_other_groups() {
+    let gvk = "{group: cert-manager.io, version: v1alpha2, kind: Certificate}";
+    accepts(&profile(&format!("{{targetGVK: {gvk}, attributes: [{{name: a, path: .a}}]}}")));
+}
+
+#[test]
+fn accepts_a_null_for_an_absent_field() {
+    accepts(&attributes("[{name: replicas, path: .spec.replicas, optional: null}]"));
+}
+
+#[test]
+fn rejects_an_unknown_field() {
+    rejects(
+        &attributes("[{name: a, path: .a}, {name: b, pathh: .b}]"),
+        "spec.attributes[1].pathh",
+        "did you mean `path`?",
+    );
+    rejects(
+        &profile("{targetGvk: {version: v1, kind: Pod}, attributes: [{name: a, path: .a}]}"),
+        "spec.targetGvk",
+        "did you mean `targetGVK`?",
+    );
+    rejects(
+        &attributes("[{name: a, path: .a, zzz: 1}]"),
+        "spec.attributes[0].zzz",
+        "the fields are default, name, optional, path",
+    );
+}
+
+#[test]
+fn rejects_a_profile_without_a_kind_to_read() {
+    let attributes = "attributes: [{name: a, path: .a}]";
+    for (gvk, field, says) in [
+        ("", "spec.targetGVK", "missing"),
+        ("targetGVK: {version: v1},", "spec.targetGVK.kind", "missing"),
+        ("targetGVK: {kind: Pod},", "spec.targetGVK.version", "missing"),
+        ("targetGVK: {version: '', kind: Pod},", "spec.targetGVK.version", "empty"),
+        ("targetGVK: {version: v1, kind: ''},", "spec.targetGVK.kind", "empty"),
+        ("targetGVK: {version: apps/v1, kind: Pod},", "spec.targetGVK.version", "for example `v1`"),
+        ("targetGVK: {group: Apps, version: v1, kind: Pod},", "spec.targetGVK.group", "core group"),
+        ("targetGVK: {version: v1, kind: my pod},", "spec.targetGVK.kind", "not a kind"),
+    ] {
+        rejects(&profile(&format!("{{{gvk} {attributes}}}")), field, says);
+    }
+}
+
+#[test]
+fn rejects_a_profile_without_attributes() {
+    rejects(&attributes("[]"), "spec", "give at least one");
+    rejects(&profile("{targetGVK: {version: v1, kind: Pod}}"), "spec", "give at least one");
+}
+
+#[test]
+fn rejects_an_attribute_without_name_or_path() {
+    rejects(&attributes("[{name: a}]"), "spec.attributes[0].path", "missing");
+    rejects(&attributes("[{path: .a}]"), "spec.attributes[0].name", "missing");
+    rejects(&attributes("[{name: '', path: .a}]"), "spec.attributes[0].name", "empty");
+    rejects(&attributes("[{name: a, path: ''}]"), "spec.attributes[0].path", "empty");
+    rejects(&attributes("[{name: a, path: null}]"), "spec.attributes[0].path", "missing");
+    rejects(&attributes(r#"[{name: "a\nb", path: .a}]"#), "spec.attributes[0].name", "one line");
+}
+
+#[test]
+fn rejects_two_attributes_of_one_name() {
+    rejects(
+        &attributes("[{name: a, path: .a}, {name: b, path: .b}, {name: a, path: .c}]"),
+        "spec.attributes[2].name",
+        "element 0",
+    );
+}
+
+#[test]
+fn rejects_values_of_another_type() {
+    for (spec, field, says) in [
+        ("{name: a, path: .a}", "spec.attributes", "a list is expected"),
+        ("[{name: a, path: [.a]}]", "spec.attributes[0].path", "text is expected"),
+        ("[{name: a, path: 1}]", "spec.attributes[0].path", "text is expected"),
+        (
+            "[{name: a, path: .a, optional: 'yes'}]",
+            "spec.attributes[0].optional",
+            "true or false is expected",
+        ),
+        ("[null]", "spec.attributes[0]", "a mapping is expected"),
+        ("[a]", "spec.attributes[0]", "a mapping is expected"),
+    ] {
+        rejects(&attributes(spec), field, says);
+    }
+    rejects(&profile("{targetGVK: Pod, attributes: [{name: a, path: .a}]}"), "spec.targetGVK", "a mapping");
+}
+
+#[test]
+fn rejects_what_is_too_much() {
+    let long = "a".repeat(16_385);
+    rejects(
+        &attributes(&format!("[{{name: a, path: .{long}}}]")),
+        "spec.attributes[0].path",
+        "at most 16384",
+    );
+    let many: Vec<_> = (0..257).map(|i| format!("{{name: a{i}, path: .a}}")).collect();
+    rejects(&attributes(&format!("[{}]", many.join(","))), "spec.attributes", "at most 256");
+}
+
+#[test]
+fn rejects_paths_that_do_not_compile() {
+    rejects_offline(
+        &attributes("[{name: a, path: .a}, {name: b, path: 'cel:object.spec.'}]"),
+        "spec.attributes[1].path",
+        "attribute b",
+    );
+    rejects_offline(&attributes("[{name: a, path: '$.a['}]"), "spec.attributes[0].path", "attribute a");
+}
