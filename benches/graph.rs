@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,37 +16,13 @@ use criterion::{BatchSize, Criterion, Throughput};
 use kollect_dataflows::data::{Gvk, InventoryId, TargetId, TargetName, WatchId};
 use kollect_dataflows::extract::{AttributeSpec, LabelSelector, Profile, ProfileSpec};
 use kollect_dataflows::graph::{self, Dedupe, Epochs, Fact, Handle, ListScope, Options, Scope, TargetPlan};
+use support::memory::Memory;
+use support::objects::{ATTRIBUTES, Deployment, deployment, mix};
+use support::{docs, memory};
 
 const WATCH: WatchId = WatchId(1);
 const TARGET: TargetId = TargetId(1);
 const INVENTORY: InventoryId = InventoryId(1);
-const TEMPLATE: &str = include_str!("data/deployment.json");
-
-/// A plausible Deployment of 5.7 KB; `version` changes its image and ready replicas.
-fn deployment(number: u64, version: u64) -> (String, String, Arc<[u8]>) {
-    let mixed = mix(number);
-    let name = format!("workload-{number:06x}-{:x}", mixed & 0xf_ffff);
-    let namespace = format!("team-{:03}", mixed % 200);
-    let image =
-        format!("registry.example.com/platform/service-{:03}:v1.{}.{}", mixed % 300, mixed % 20, version);
-    let json = TEMPLATE
-        .replace("@@name@@", &name)
-        .replace("@@ns@@", &namespace)
-        .replace("@@image@@", &image)
-        .replace("@@app@@", &format!("app-{:03}", mixed % 300))
-        .replace("@@replicas@@", "3")
-        .replace("@@ready@@", &(version % 4).to_string())
-        .replace("@@uid@@", &format!("{mixed:016x}"));
-    (namespace, name, json.into_bytes().into())
-}
-
-fn mix(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 struct Subject {
     handle: Handle,
     epochs: Epochs,
@@ -54,17 +32,7 @@ impl Subject {
     /// A graph with one target of eight attributes that feeds one inventory.
     fn start(workers: usize) -> Self {
         let (handle, epochs) = graph::start(Options { workers, ..Options::default() }).unwrap();
-        let attributes = [
-            ("name", "$.metadata.name"),
-            ("namespace", "$.metadata.namespace"),
-            ("kind", "$.kind"),
-            ("apiVersion", "$.apiVersion"),
-            ("image", "$.spec.template.spec.containers[0].image"),
-            ("app", "$.metadata.labels['app.kubernetes.io/name']"),
-            ("replicas", "$.spec.replicas"),
-            ("ready", "$.status.readyReplicas"),
-        ];
-        let attributes = attributes
+        let attributes = ATTRIBUTES
             .map(|(name, path)| AttributeSpec {
                 name: name.into(),
                 path: path.into(),
@@ -99,7 +67,7 @@ impl Subject {
         let feeder = std::thread::spawn(move || {
             let list = handle.list_begin(WATCH, ListScope::Watch).unwrap();
             for number in 0..rows {
-                let (namespace, name, json) = deployment(number, version);
+                let Deployment { namespace, name, json } = deployment(number, version);
                 handle.object(WATCH, Some(list), &namespace, &name, version + 1, json).unwrap();
             }
             handle.list_end(WATCH, list).unwrap();
@@ -117,7 +85,7 @@ impl Subject {
 
     /// Feeds one change and waits for its delta.
     fn change(&mut self, number: u64, version: u64) -> Duration {
-        let (namespace, name, json) = deployment(number, version);
+        let Deployment { namespace, name, json } = deployment(number, version);
         let start = Instant::now();
         self.handle.object(WATCH, None, &namespace, &name, version + 1, json).unwrap();
         self.receive(1);
@@ -130,7 +98,7 @@ impl Subject {
         let (handle, count) = (self.handle.clone(), objects.len());
         let start = Instant::now();
         let feeder = std::thread::spawn(move || {
-            for (namespace, name, json) in objects {
+            for Deployment { namespace, name, json } in objects {
                 handle.object(WATCH, None, &namespace, &name, version + 1, json).unwrap();
             }
         });
@@ -148,29 +116,18 @@ impl Subject {
     }
 }
 
-/// Resident memory now and at its peak, in MiB.
-fn memory() -> (f64, f64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|n| n.parse::<f64>().ok());
-        kib.unwrap_or(f64::NAN) / 1024.0
-    };
-    (field("VmRSS:"), field("VmHWM:"))
-}
-
 fn percentile(sorted: &[Duration], p: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * p) as usize].as_secs_f64() * 1e6
 }
 
 /// Everything at one size, once; a row of the table.
 fn measure(rows: u64, workers: usize, table: &mut String) {
-    let before = memory().0;
+    let before = memory::of("self").unwrap().now;
     let mut subject = Subject::start(workers);
     let start = Instant::now();
     assert_eq!(subject.list(rows, 0), rows);
     let load = start.elapsed();
-    let (resident, peak) = memory();
+    let Memory { now: resident, peak } = memory::of("self").unwrap();
 
     let mut one: Vec<Duration> = (0..2_000).map(|i| subject.change(mix(i) % rows, 1 + i)).collect();
     one.sort_unstable();
@@ -185,7 +142,7 @@ fn measure(rows: u64, workers: usize, table: &mut String) {
     let start = Instant::now();
     subject.list(rows, 5_000);
     let relist = start.elapsed();
-    let (after, relist_peak) = memory();
+    let Memory { now: after, peak: relist_peak } = memory::of("self").unwrap();
     writeln!(
         table,
         "| {rows} | {workers} | {:.0} | {:.0} | {:.0} | {:.0} / {:.0} | {:.1} | {:.2} s | {:.0} | {:.0} |",
@@ -202,11 +159,11 @@ fn measure(rows: u64, workers: usize, table: &mut String) {
     .unwrap();
 }
 
-const HEAD: &str = "# Benchmarks
+const HEAD: &str = "## The graph
 
-Written by `cargo bench --bench graph`; not edited by hand. Objects are Deployments of 5.7 KB as JSON bytes, of which eight
-attributes are extracted. Memory is the resident memory of the process above what it was before the graph was started; the object
-generator is in the same process and takes part of the load time.
+Written by `cargo bench --bench graph`. Objects are Deployments of 5.7 KB as JSON bytes, of which eight attributes are extracted. Memory is
+the resident memory of the process above what it was before the graph was started; the generator of the objects is in the same
+process and takes part of the load time.
 
 | rows | workers | load, rows/s | resident, MiB | peak, MiB | one change, p50 / p99, µs | 1,000 changes, ms | relist, all changed | resident then, MiB | peak then, MiB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -240,9 +197,7 @@ fn main() {
         print!("{line}");
         text.push_str(&line);
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
-    std::fs::write(path, text).unwrap();
-    println!("written to {path}");
+    docs::write_section("graph", &text);
 
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("initial load");

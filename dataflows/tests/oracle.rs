@@ -6,7 +6,7 @@
 //! - the accumulated deltas equal the rows that a batch computation finds from scratch;
 //! - each delta's row before is the row that was there;
 //! - count and digest equal those of the rows, and a snapshot lists exactly the rows in key order;
-//! - the accumulated problems equal the batch's problems.
+//! - the accumulated problems, and the number of objects that each target selects, equal the batch's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -277,6 +277,15 @@ impl Model {
         rows
     }
 
+    /// How many objects each target selects and sees.
+    fn selected(&self) -> BTreeMap<u32, isize> {
+        let count = |target| {
+            let rows = self.rows_of(target).0;
+            rows.iter().filter(|(key, _)| self.sees(target, &key.namespace)).count() as isize
+        };
+        (0..TARGETS).map(|target| (target, count(target))).filter(|(_, count)| *count > 0).collect()
+    }
+
     fn problems(&self) -> BTreeSet<OracleProblem> {
         let all = (0..TARGETS).flat_map(|target| self.rows_of(target).1);
         all.filter(|(target, namespace, ..)| self.sees(*target, namespace)).collect()
@@ -330,12 +339,14 @@ struct Subject {
     epochs: Epochs,
     rows: BTreeMap<u32, BTreeMap<RowKey<String>, Row>>,
     problems: BTreeMap<OracleProblem, isize>,
+    selected: BTreeMap<u32, isize>,
 }
 
 impl Subject {
     fn start(workers: usize) -> Self {
         let (handle, epochs) = graph::start(Options { workers, queue_bytes: 16 << 10 }).unwrap();
-        Self { handle, epochs, rows: BTreeMap::new(), problems: BTreeMap::new() }
+        let (rows, problems, selected) = Default::default();
+        Self { handle, epochs, rows, problems, selected }
     }
 
     fn object(&self, watch: u32, list: Option<graph::ListId>, name: Name, object: &Object) {
@@ -384,6 +395,13 @@ impl Subject {
                 *count += diff;
                 if *count == 0 {
                     self.problems.remove(&key);
+                }
+            }
+            for (target, diff) in epoch.selected {
+                let count = self.selected.entry(target.0).or_default();
+                *count += diff;
+                if *count == 0 {
+                    self.selected.remove(&target.0);
                 }
             }
             if epoch.marks.contains(&mark) {
@@ -561,6 +579,7 @@ fn run(history: &[Vec<Op>], workers: usize) {
         }
         let expected: BTreeMap<_, _> = model.problems().into_iter().map(|problem| (problem, 1)).collect();
         assert_eq!(subject.problems, expected, "problems");
+        assert_eq!(subject.selected, model.selected(), "objects selected");
     }
 }
 

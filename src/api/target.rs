@@ -83,10 +83,10 @@ pub struct TargetStatus {
     /// The generation of the target that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How many objects of the kind were seen where the target looks.
+    /// How many objects the target selects, whether or not an inventory takes their rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_count: Option<i64>,
-    /// How many rows the target gives.
+    /// How many rows the target has in the inventories that it feeds; the greatest number, where these differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_count: Option<i64>,
     /// Whether all objects have been taken in once.

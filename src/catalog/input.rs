@@ -68,6 +68,8 @@ pub struct Options {
     pub allow_local_sinks: bool,
     /// Stands in for the cluster that sinks name.
     pub cluster: Option<String>,
+    /// The same sinks are written for other clusters too, so what they write must tell clusters apart.
+    pub several_clusters: bool,
     /// An absolute path: every inventory is written below it, in place of its sinks. Sinks and their Secrets are then
     /// not looked at.
     pub output: Option<PathBuf>,

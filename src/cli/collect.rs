@@ -73,6 +73,7 @@ pub async fn run(args: CollectArgs, terminal: &Terminal) -> Result<Outcome, Fail
         if let Some(cluster) = &place.cluster {
             let options = &mut manifests.input.options;
             options.cluster = Some(cluster.clone());
+            options.several_clusters = true;
             // Clusters must not write to each other's files. Names of contexts may hold slashes.
             options.output = options.output.take().map(|output| output.join(cluster.replace('/', "_")));
         }

@@ -49,7 +49,7 @@ pub struct DestinationSummary {
     pub updated: u64,
     /// Rows that were removed there.
     pub deleted: u64,
-    /// Files written there. A file that holds a whole inventory is written as one, so its rows are not counted.
+    /// Files written there.
     pub files_written: u64,
     /// Files removed there.
     pub files_removed: u64,

@@ -110,6 +110,7 @@ impl Applying<'_> {
                 sees: BTreeSet::new(),
                 sequence: 0,
                 hydrated: false,
+                objects: 0,
                 failures: 0,
                 last_failure: None,
             }

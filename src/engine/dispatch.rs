@@ -1,9 +1,9 @@
 //! Takes the graph's epochs, in order, and tells whom they concern.
 
-use kollect_dataflows::data::Delta;
+use kollect_dataflows::data::{Delta, TargetId};
 use kollect_dataflows::graph::{Epoch, Epochs, InventoryDeltas};
 
-use super::state::{Inventory, State};
+use super::state::{Inventory, State, Target};
 use super::{Shared, View};
 
 /// Runs until the graph ends.
@@ -33,8 +33,13 @@ fn dispatch(state: &mut State, mut epoch: Epoch) {
         state.mark = state.mark.max(*mark);
         state.mark_epoch = epoch.number;
     }
+    for (target, diff) in epoch.selected {
+        if let Some(target) = target_of(state, target) {
+            target.objects = target.objects.saturating_add_signed(diff as i64);
+        }
+    }
     for (target, problem, diff) in epoch.problems {
-        let Some(target) = state.targets.values_mut().find(|known| known.id == target) else { continue };
+        let Some(target) = target_of(state, target) else { continue };
         target.failures = target.failures.saturating_add_signed(diff as i64);
         if diff > 0 {
             let place = [problem.namespace.as_str(), problem.name.as_str()].join("/");
@@ -75,6 +80,10 @@ fn dispatch(state: &mut State, mut epoch: Epoch) {
             }
         }
     }
+}
+
+fn target_of(state: &mut State, id: TargetId) -> Option<&mut Target> {
+    state.targets.values_mut().find(|target| target.id == id)
 }
 
 fn count(inventory: &mut Inventory, changed: &InventoryDeltas) {

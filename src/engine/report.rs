@@ -33,6 +33,8 @@ pub struct TargetReport {
     pub hydrated: bool,
     /// Whether its first list is under way, and nothing is known to keep it from coming to its end.
     pub pending: bool,
+    /// Objects that it selects and sees, whether or not an inventory takes their rows.
+    pub objects: u64,
     /// Rows that it has in the inventories that it feeds; the greatest number, where these differ.
     pub rows: u64,
     /// Attributes of its objects that could not be evaluated.
@@ -79,6 +81,7 @@ impl Engine {
                     active: target.plan.is_some(),
                     hydrated: target.hydrated,
                     pending: state.is_pending(name),
+                    objects: target.objects,
                     rows: rows.copied().unwrap_or_default(),
                     failures: target.failures,
                     last_failure: target.last_failure.clone(),

@@ -48,6 +48,8 @@ pub(super) struct Target {
     /// Grows with each plan, so that a list is known to belong to this one.
     pub(super) sequence: u64,
     pub(super) hydrated: bool,
+    /// How many objects it selects and sees.
+    pub(super) objects: u64,
     /// Attributes of its objects that could not be evaluated.
     pub(super) failures: u64,
     pub(super) last_failure: Option<String>,

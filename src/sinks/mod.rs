@@ -124,8 +124,8 @@ pub trait DocumentSink: Send {
     async fn connect(&mut self) -> Result<(), SinkError>;
 
     /// Makes the destination hold exactly `rows`, and beside them those rows of the targets in `keep` that it holds
-    /// already (targets whose objects are not known at present). Writes nothing when nothing differs. The receipt counts
-    /// files, not rows: which rows of a document are new is not looked at.
+    /// already (targets whose objects are not known at present). Writes nothing when nothing differs. The receipt counts the rows
+    /// by which the old and the new content differ.
     async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Receipt, SinkError>;
 
     /// As [`RowSink::clear`].

@@ -111,7 +111,7 @@ impl All<'_> {
         };
         TargetStatus {
             observed_generation: generation,
-            object_count: None,
+            object_count: i64::try_from(report.objects).ok(),
             row_count: i64::try_from(report.rows).ok(),
             hydrated: Some(report.hydrated),
             effective_namespaces: namespaces

@@ -213,8 +213,9 @@ async fn the_table_follows_objects_profiles_targets_and_namespaces_and_a_restart
         world.ready("KollectTarget", "kollecttargets", "maps").await
     })
     .await;
-    eventually(json!(2), async || {
-        world.status("KollectTarget", "kollecttargets", "maps").await["rowCount"].clone()
+    eventually((json!(2), json!(2)), async || {
+        let status = world.status("KollectTarget", "kollecttargets", "maps").await;
+        (status["objectCount"].clone(), status["rowCount"].clone())
     })
     .await;
 

@@ -88,6 +88,47 @@ async fn unchanged_content_is_not_written_again_not_even_after_a_restart() {
     }
 }
 
+fn counted(receipt: Receipt) -> (u64, u64, u64) {
+    (receipt.inserted, receipt.updated, receipt.deleted)
+}
+
+#[tokio::test]
+async fn the_receipt_counts_the_rows_that_differ() {
+    // Names that need quotes, and content that looks like the text between items.
+    let odd = r#"{"text":"- a\n  attributes: {}\n,\"attributes\":"}"#;
+    for (format, path) in [(Format::Yaml, YAML), (Format::Json, JSON)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(path);
+        let mut sink = open(directory.path(), format, "");
+        sink.connect().await.unwrap();
+        let rows = |names: &[(&str, &str)]| -> Vec<Row> {
+            names.iter().map(|(name, json)| row("web", name, json)).collect()
+        };
+        let mut count =
+            async |names: &[(&str, &str)]| counted(replace(&mut *sink, &rows(names), &[]).await.unwrap());
+        assert_eq!(count(&[("b", "{}"), ("d", odd), ("null", "{}")]).await, (3, 0, 0));
+        assert_eq!(count(&[("b", "{}"), ("d", odd), ("null", "{}")]).await, (0, 0, 0));
+        assert_eq!(count(&[("b", r#"{"n":1}"#), ("d", odd), ("null", "{}")]).await, (0, 1, 0));
+        assert_eq!(count(&[("a", "{}"), ("c", odd), ("d", odd), ("z", "{}")]).await, (3, 0, 2));
+        assert_eq!(count(&[("b", "{}"), ("c", "{}"), ("e", "{}")]).await, (2, 1, 3));
+        // Rows that somebody removes and changes by hand.
+        let text = fs::read_to_string(&path).unwrap();
+        let edited = match format {
+            Format::Yaml => text.replace("name: e\n", "name: f\n"),
+            Format::Json => text.replace(r#""name":"e""#, r#""name":"f""#),
+        };
+        assert_ne!(edited, text);
+        fs::write(&path, edited).unwrap();
+        assert_eq!(count(&[("b", "{}"), ("c", "{}"), ("e", "{}")]).await, (1, 0, 1));
+        // What is no document any more holds no rows.
+        fs::write(&path, "- a: [\n").unwrap();
+        assert_eq!(count(&[("b", "{}"), ("c", "{}"), ("e", "{}")]).await, (3, 0, 0));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(count(&[("b", "{}"), ("c", "{}")]).await, (2, 0, 0));
+        assert_eq!(counted(sink.clear().await.unwrap()), (0, 0, 2));
+    }
+}
+
 #[tokio::test]
 async fn yaml_is_the_list_of_rows_in_key_order() {
     let directory = tempfile::tempdir().unwrap();
@@ -144,7 +185,9 @@ async fn rows_of_kept_targets_stay_as_the_document_holds_them() {
         assert_eq!(replace(&mut *sink, &all[..1], &keep).await.unwrap(), Receipt::default());
         assert_eq!(tree(directory.path()), before);
         // Rows that are not kept go, others come, in order.
-        replace(&mut *sink, &[row("cache", "c", "{}"), row("zoo", "c", "{}")], &keep[..1]).await.unwrap();
+        let receipt =
+            replace(&mut *sink, &[row("cache", "c", "{}"), row("zoo", "c", "{}")], &keep[..1]).await;
+        assert_eq!(counted(receipt.unwrap()), (2, 0, 2));
         let text = &tree(directory.path())[path];
         let places: Vec<_> = ["cache", "db", "zoo"]
             .iter()
@@ -173,7 +216,7 @@ async fn another_format_takes_the_document_over_with_its_kept_rows() {
     sink.connect().await.unwrap();
     let receipt =
         replace(&mut *sink, &[row("api", "a", "{}")], &[TargetName::new("team", "web")]).await.unwrap();
-    assert_eq!(written(receipt), (1, 1));
+    assert_eq!((written(receipt), counted(receipt)), ((1, 1), (0, 0, 0)));
     let files = tree(directory.path());
     assert_eq!(files.keys().collect::<Vec<_>>(), [JSON]);
     let json: Value = serde_json::from_str(&files[JSON]).unwrap();

@@ -7,8 +7,8 @@
 //!                                          └─► sees ──┴─► routes ──┼─────┤ by view
 //!                                                │                 │     │
 //!                                                └──► (semijoin) ──┤     ▼
-//!                                                                  ▼   select and merge (join)
-//!                                                               problems   │            │
+//!                                                     with both    ▼   select and merge (join)
+//!                                           problems, objects selected     │            │
 //!                                                                      keep all    by resource
 //!                                                                          │            ▼
 //!                                                                          │     dedupe (reduce)
@@ -25,6 +25,7 @@
 //! to the worker but the one of dedupe, whose rows meet by inventory and uid.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
@@ -61,6 +62,8 @@ type Updates<D> = Vec<(D, Epoch, isize)>;
 pub(super) struct Part {
     pub(super) deltas: Vec<(InventoryId, Delta)>,
     pub(super) problems: Vec<(TargetId, Problem, isize)>,
+    /// By how much the number of objects that a target selects has changed.
+    pub(super) selected: HashMap<TargetId, isize>,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
 }
@@ -95,11 +98,22 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
     let routes = arrange(sees, "sees")
         .join_core(arrange(feeds, "feeds"), |target, scope, feed| Some(((*target, scope.clone()), *feed)));
 
+    let (rows, views) = (arrange(rows, "rows"), arrange(views, "views"));
+    let counted = Rc::clone(&part);
+    rows.clone()
+        .join_core(views.clone(), |(target, _scope), _row, ()| Some(*target))
+        .inspect_batch(move |_epoch, updates| {
+            let mut part = counted.borrow_mut();
+            for (target, _, diff) in updates {
+                *part.selected.entry(*target).or_default() += *diff;
+            }
+        })
+        .probe_with(&probe);
+
     // Select and merge.
-    let merged = arrange(rows, "rows")
-        .join_core(arrange(routes, "routes"), |_view, row, (inventory, dedupe)| {
-            Some((*inventory, *dedupe, row.clone()))
-        });
+    let merged = rows.join_core(arrange(routes, "routes"), |_view, row, (inventory, dedupe)| {
+        Some((*inventory, *dedupe, row.clone()))
+    });
     let kept = merged
         .clone()
         .flat_map(|(inventory, dedupe, row)| (dedupe == Dedupe::KeepAll).then_some((inventory, row)));
@@ -118,7 +132,7 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
     collect_deltas(inventories.stream.clone(), Rc::clone(&part)).probe_with(&probe);
 
     let problems = arrange(problems, "problems")
-        .join_core(arrange(views, "views"), |(target, _scope), problem, ()| Some((*target, problem.clone())));
+        .join_core(views, |(target, _scope), problem, ()| Some((*target, problem.clone())));
     let collected = Rc::clone(&part);
     problems
         .inspect_batch(move |_epoch, updates| {

@@ -23,6 +23,8 @@ pub struct Epoch {
     pub inventories: BTreeMap<InventoryId, InventoryDeltas>,
     /// Problems that appeared (+1) and vanished (-1), by target.
     pub problems: Vec<(TargetId, Problem, isize)>,
+    /// By how much the number of objects that a target selects and sees has changed, whether or not it feeds an inventory.
+    pub selected: BTreeMap<TargetId, isize>,
     /// Lists that are complete as of this epoch.
     pub lists: Vec<ListId>,
     /// Marks (see [`super::Handle::mark`]) that are reached as of this epoch.
@@ -105,6 +107,9 @@ impl Epochs {
         *parts += 1;
         part.deltas.extend(done.part.deltas);
         part.problems.extend(done.part.problems);
+        for (target, diff) in done.part.selected {
+            *part.selected.entry(target).or_default() += diff;
+        }
         part.marks.extend(done.part.marks);
         part.lists.extend(done.part.lists);
         if *parts < self.workers {
@@ -117,7 +122,7 @@ impl Epochs {
     }
 
     fn assemble(&mut self, number: u64, part: Part) -> Epoch {
-        let Part { deltas, mut problems, mut lists, mut marks } = part;
+        let Part { deltas, mut problems, selected, mut lists, mut marks } = part;
         // Every worker reports every list and mark.
         lists.sort_unstable();
         lists.dedup();
@@ -146,6 +151,7 @@ impl Epochs {
             (changed.count, changed.digest) = (*count, *digest);
         }
         self.totals.retain(|_, (count, _)| *count > 0);
-        Epoch { number, inventories, problems, lists, marks }
+        let selected = selected.into_iter().filter(|(_, diff)| *diff != 0).collect();
+        Epoch { number, inventories, problems, selected, lists, marks }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::Input;
 use super::super::fields::Reporter;
+use super::super::problem::reason;
 use super::{checked, deletion_policy, local_allowed, provisioning};
 use crate::api::{self, KollectSnapshotSinkSpec};
 use crate::sinks::SinkConfig;
@@ -27,7 +28,17 @@ pub(super) fn config(
         provisioning: provisioning(spec.provisioning.as_ref()),
         deletion_policy: spec.deletion_policy.map(deletion_policy),
     };
-    checked(local::Config::new(settings), reporter).map(SinkConfig::Local)
+    let config = checked(local::Config::new(settings), reporter)?;
+    if input.options.several_clusters && !config.layout().tells_clusters_apart() {
+        reporter.report(
+            "spec.pathTemplate",
+            reason::SPEC_INVALID,
+            "{cluster} is missing, so several clusters would share a file".to_owned(),
+            "put it in, as in `inventory/{cluster}/{namespace}/{name}{extension}`".to_owned(),
+        );
+        return None;
+    }
+    Some(SinkConfig::Local(config))
 }
 
 fn layout(spec: &api::LayoutSpec) -> LayoutSettings {

@@ -94,3 +94,34 @@ fn only_secrets_that_sinks_refer_to_in_their_namespace_are_wanted() {
     input.options = Options { output: Some("/out".into()), ..Options::default() };
     assert!(wanted_secrets(&input).is_empty());
 }
+
+#[test]
+fn files_of_several_clusters_need_the_cluster_in_their_path() {
+    let several = |template: &str| {
+        let mut input = input(&format!(
+            "
+kind: KollectSnapshotSink
+metadata: {{namespace: a, name: files}}
+spec: {{type: local, endpoint: /var/lib/files{template}}}
+---
+kind: KollectInventory
+metadata: {{namespace: a, name: i}}
+spec: {{snapshotSinkRefs: [files]}}
+"
+        ));
+        input.options.several_clusters = true;
+        Catalog::default().plan(&input)
+    };
+    let shared = several("");
+    assert_eq!(
+        briefly(&shared),
+        [
+            "KollectInventory a/i spec.snapshotSinkRefs[0] SinkInvalid",
+            "KollectSnapshotSink a/files spec.pathTemplate SpecInvalid"
+        ]
+    );
+    assert!(inventory(&shared, "i").bindings.is_empty());
+    let apart = several(", pathTemplate: 'inventory/{cluster}/{namespace}/{name}{extension}'");
+    assert_eq!(briefly(&apart), [""; 0]);
+    assert_eq!(inventory(&apart, "i").bindings.len(), 1);
+}

@@ -1,14 +1,16 @@
-//! A whole inventory as one text: written row by row, read back row by row.
+//! A whole inventory as one text: written row by row, and read back so as to see what a new one changes.
 //!
 //! - YAML: the list of rows. The same rows give the same bytes.
 //! - JSON: the envelope of the contract. Checksum and count stand before the items, so the items are written first, one a
 //!   line, and the envelope is put around them.
 
+use std::cmp::Ordering;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use kollect_dataflows::data::{Gvk, Row, RowParts, TargetName};
+use kollect_dataflows::data::{Gvk, Row, RowKey, RowParts, TargetName};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +23,9 @@ pub struct Writer<W> {
     format: Format,
     items: u64,
     checksum: Sha256,
+    /// The row encoded last, as the contract's JSON, and as the format has it.
     json: Vec<u8>,
+    yaml: Vec<u8>,
 }
 
 /// What a document holds.
@@ -36,25 +40,44 @@ pub struct Summary {
 impl<W: Write> Writer<W> {
     /// A document without items yet.
     pub fn new(out: W, format: Format) -> Self {
-        Self { out, format, items: 0, checksum: Sha256::new_with_prefix(b"["), json: Vec::new() }
+        let checksum = Sha256::new_with_prefix(b"[");
+        Self { out, format, items: 0, checksum, json: Vec::new(), yaml: Vec::new() }
     }
 
-    /// Adds a row; rows come in key order.
+    /// Encodes a row, for [`Writer::write`] to write.
     ///
     /// # Errors
-    /// Those of the writer.
-    pub fn push(&mut self, row: &Row) -> io::Result<()> {
+    /// `InvalidData` when the row's attributes are not JSON.
+    pub fn encode(&mut self, row: &Row) -> io::Result<()> {
         self.json.clear();
         row.write_json(&mut self.json);
+        if self.format == Format::Yaml {
+            self.yaml.clear();
+            self.yaml.extend_from_slice(b"- ");
+            yaml::write_row(&mut self.yaml, row, 2)?;
+        }
+        Ok(())
+    }
+
+    /// The text of the row encoded last, and its format.
+    fn encoded(&self) -> (&[u8], Format) {
+        match self.format {
+            Format::Yaml => (&self.yaml, Format::Yaml),
+            Format::Json => (&self.json, Format::Json),
+        }
+    }
+
+    /// Adds the row encoded last; rows come in key order.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn write(&mut self) -> io::Result<()> {
         if self.items > 0 {
             self.checksum.update(b",");
         }
         self.checksum.update(&self.json);
         match self.format {
-            Format::Yaml => {
-                self.out.write_all(b"- ")?;
-                yaml::write_row(&mut self.out, row, 2)?;
-            }
+            Format::Yaml => self.out.write_all(&self.yaml)?,
             Format::Json => {
                 self.out.write_all(if self.items == 0 { b"\n" } else { b",\n" })?;
                 self.out.write_all(&self.json)?;
@@ -94,40 +117,144 @@ pub fn envelope(summary: &Summary, generation: u64, exported_at: &str, cluster: 
     )
 }
 
-/// A row as it stands in a file.
+/// The identity of a row as it stands in a file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+struct Identity {
     target_namespace: String,
     target_name: String,
     namespace: String,
     name: String,
+    uid: String,
+}
+
+/// A row as it stands in a file.
+#[derive(Deserialize)]
+struct Content {
+    #[serde(flatten)]
+    identity: Identity,
     #[serde(default)]
     group: String,
     version: String,
     kind: String,
-    uid: String,
     attributes: Value,
     #[serde(default)]
     incomplete: Vec<String>,
 }
 
+/// One item of a document that was written before. It is parsed no further than somebody asks.
+#[derive(Debug)]
+pub struct Item {
+    text: String,
+    format: Format,
+    key: Option<RowKey<String>>,
+}
+
+/// What a stored item is to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versus {
+    /// It is the row.
+    Same,
+    /// It is an older version of the row.
+    Older,
+    /// It is another row, with a lesser key.
+    Before,
+    /// It is another row, with a greater key.
+    After,
+}
+
 impl Item {
-    fn into_row(self) -> Row {
-        let incomplete: Vec<&str> = self.incomplete.iter().map(String::as_str).collect();
-        Row::new(RowParts {
-            target: &Arc::new(TargetName::new(self.target_namespace, self.target_name)),
-            gvk: &Arc::new(Gvk::new(self.group, self.version, self.kind)),
-            namespace: &self.namespace,
-            name: &self.name,
-            uid: &self.uid,
-            attributes: &self.attributes.to_string(),
+    /// The row's key.
+    ///
+    /// # Errors
+    /// `InvalidData` where the text is not what was once written.
+    pub fn key(&mut self) -> io::Result<RowKey<&str>> {
+        let key = match self.key.take() {
+            Some(key) => key,
+            None => {
+                // What comes behind it may be large.
+                let head = head(self.text.as_bytes(), self.format).unwrap_or_default().len();
+                let identity: Identity = match self.format {
+                    Format::Json => serde_json::from_str(&format!("{}}}", &self.text[..head]))?,
+                    Format::Yaml => from_yaml(&self.text[..head])?,
+                };
+                RowKey {
+                    target_namespace: identity.target_namespace,
+                    target_name: identity.target_name,
+                    namespace: identity.namespace,
+                    name: identity.name,
+                    uid: identity.uid,
+                }
+            }
+        };
+        Ok(self.key.insert(key).as_ref())
+    }
+
+    /// The row.
+    ///
+    /// # Errors
+    /// As [`Item::key`].
+    pub fn row(&self) -> io::Result<Row> {
+        let content: Content = match self.format {
+            Format::Json => serde_json::from_str(&self.text)?,
+            Format::Yaml => from_yaml(&self.text)?,
+        };
+        let identity = content.identity;
+        let incomplete: Vec<&str> = content.incomplete.iter().map(String::as_str).collect();
+        Ok(Row::new(RowParts {
+            target: &Arc::new(TargetName::new(identity.target_namespace, identity.target_name)),
+            gvk: &Arc::new(Gvk::new(content.group, content.version, content.kind)),
+            namespace: &identity.namespace,
+            name: &identity.name,
+            uid: &identity.uid,
+            attributes: &content.attributes.to_string(),
             incomplete: &incomplete,
+        }))
+    }
+
+    /// What this item is to a row, which the writer has encoded last. Equal texts are equal rows, so most of a document is
+    /// compared without being parsed.
+    ///
+    /// # Errors
+    /// As [`Item::key`].
+    pub fn versus<W: Write>(&mut self, row: &Row, writer: &Writer<W>) -> io::Result<Versus> {
+        let (text, format) = writer.encoded();
+        if format == self.format {
+            if self.text.as_bytes() == text {
+                return Ok(Versus::Same);
+            }
+            let own = head(self.text.as_bytes(), format);
+            if own.is_some() && own == head(text, format) {
+                return Ok(Versus::Older);
+            }
+        }
+        Ok(match self.key()?.cmp(&row.key()) {
+            Ordering::Less => Versus::Before,
+            Ordering::Greater => Versus::After,
+            Ordering::Equal if format != self.format && self.row()?.hash() == row.hash() => Versus::Same,
+            Ordering::Equal => Versus::Older,
         })
     }
 }
 
-/// Reads the rows of a document that [`Writer`] wrote, one at a time.
+/// The part of an item that says which row it is: all that stands before its attributes.
+fn head(text: &[u8], format: Format) -> Option<&[u8]> {
+    // Neither can be part of a value: in JSON its quotes would be escaped, in YAML names never go over lines.
+    let mark: &[u8] = match format {
+        Format::Json => b",\"attributes\":",
+        Format::Yaml => b"\n  attributes:",
+    };
+    text.windows(mark.len()).position(|window| window == mark).map(|at| &text[..at])
+}
+
+/// The one item of a YAML list.
+fn from_yaml<T: DeserializeOwned>(text: &str) -> io::Result<T> {
+    let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
+    let items: Vec<T> = serde_saphyr::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    items.into_iter().next().ok_or_else(|| invalid("an item is empty".to_owned()))
+}
+
+/// Reads the items of a document that [`Writer`] wrote, one at a time.
 pub struct Reader<R> {
     input: R,
     /// The first line of the next item, if it has been read already.
@@ -150,11 +277,12 @@ impl<R: BufRead> Reader<R> {
         Ok(Self { input, line, format })
     }
 
-    /// The next row; `None` after the last.
+    /// The next item; `None` after the last.
     ///
     /// # Errors
-    /// Those of the input, and `InvalidData` where the text is not what was once written.
-    pub fn next_row(&mut self) -> io::Result<Option<Row>> {
+    /// Those of the input, and `UnexpectedEof` where the end is missing.
+    pub fn next_item(&mut self) -> io::Result<Option<Item>> {
+        let item = |text| Some(Item { text, format: self.format, key: None });
         match self.format {
             Format::Json => {
                 self.line.clear();
@@ -167,8 +295,8 @@ impl<R: BufRead> Reader<R> {
                 if self.line.starts_with(']') {
                     return Ok(None);
                 }
-                let item: Item = serde_json::from_str(self.line.trim_end().trim_end_matches(','))?;
-                Ok(Some(item.into_row()))
+                let line = self.line.trim_end();
+                Ok(item(line.strip_suffix(',').unwrap_or(line).to_owned()))
             }
             Format::Yaml => {
                 if self.line.is_empty() || self.line.trim_end() == "[]" {
@@ -185,11 +313,7 @@ impl<R: BufRead> Reader<R> {
                         break;
                     }
                 }
-                let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
-                let items: Vec<Item> =
-                    serde_saphyr::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-                let item = items.into_iter().next().ok_or_else(|| invalid("an item is empty".to_owned()))?;
-                Ok(Some(item.into_row()))
+                Ok(item(text))
             }
         }
     }
@@ -222,7 +346,8 @@ mod tests {
     fn document(rows: &[Row], format: Format) -> (String, Summary) {
         let mut writer = Writer::new(Vec::new(), format);
         for row in rows {
-            writer.push(row).unwrap();
+            writer.encode(row).unwrap();
+            writer.write().unwrap();
         }
         let (bytes, summary) = writer.finish().unwrap();
         let items = String::from_utf8(bytes).unwrap();
@@ -239,7 +364,9 @@ mod tests {
                 let (text, _) = document(rows, format);
                 let mut reader = Reader::new(text.as_bytes()).unwrap();
                 let mut back = Vec::new();
-                while let Some(row) = reader.next_row().unwrap() {
+                while let Some(mut item) = reader.next_item().unwrap() {
+                    let row = item.row().unwrap();
+                    assert_eq!(item.key().unwrap(), row.key());
                     back.push(row);
                 }
                 assert_eq!(back, rows, "{text}");
@@ -280,7 +407,7 @@ mod tests {
     fn a_document_that_was_cut_off_is_an_error() {
         let (text, _) = document(&rows(), Format::Json);
         let mut reader = Reader::new(&text.as_bytes()[..text.len() - 5]).unwrap();
-        let result = (0..4).map(|_| reader.next_row()).find(Result::is_err);
+        let result = (0..4).map(|_| reader.next_item()).find(Result::is_err);
         assert!(result.is_some());
     }
 }

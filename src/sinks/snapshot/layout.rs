@@ -163,6 +163,11 @@ impl Layout {
         self.format
     }
 
+    /// Whether inventories of two clusters have paths of their own.
+    pub fn tells_clusters_apart(&self) -> bool {
+        self.document.has(Placeholder::Cluster)
+    }
+
     /// The path of the inventory's document.
     pub fn document(&self, binding: &BindingName) -> String {
         self.inventory_path(binding, self.format.extension())

@@ -1,13 +1,13 @@
 //! The database file of one binding.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use kollect_dataflows::data::{Digest, Row, RowHash, RowKey};
-use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc;
 
 use super::config::Config;
@@ -153,6 +153,25 @@ fn open_existing(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Switches the file to a write-ahead log. Some file systems don't do that; the mode that remains is slower, and as safe.
+///
+/// The switch turns a reader into the only user of the file, and for that step SQLite does not wait as it does elsewhere:
+/// two that wait for each other would never get on. So the one that is refused steps back and tries again.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let begin = Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begin.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(Duration::from_millis(fastrand::u64(1..20)));
+            }
+            done => return done,
+        }
+    }
+}
+
 /// What tells one file at a path from its successor there.
 #[cfg(unix)]
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -196,9 +215,7 @@ impl File {
         }
         let mut connection = Connection::open_with_flags(config.path(), flags).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        // Some file systems don't do WAL; the mode that remains is slower, and as safe.
-        connection
-            .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        use_wal(&connection)
             .and_then(|()| {
                 connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864")
             })

@@ -2,10 +2,10 @@
 //!
 //! Rows come in over a channel while a blocking thread encodes and writes them, so at no time is the document in memory.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use super::encode::{Content, DocumentEntry, Entry, FileHash};
 use super::files::{At, Root, Temporary, failed};
 use super::manifest::{Entries, Manifest};
 use super::resources::Resources;
-use crate::sinks::snapshot::document::{Reader, Summary, Writer, envelope};
+use crate::sinks::snapshot::document::{Item, Reader, Summary, Versus, Writer, envelope};
 use crate::sinks::snapshot::layout::{Format, LayoutMode};
 use crate::sinks::{BindingName, DocumentSink, Receipt, Rows, Sink, SinkError};
 
@@ -111,7 +111,10 @@ pub(super) fn clear(root: &mut Root, manifest: &mut Manifest) -> Result<Receipt,
     for (path, (_, entry)) in &entries {
         if root.remove(path)? {
             receipt.files_removed += 1;
-            receipt.deleted += u64::from(matches!(entry.content, Content::Row(_)));
+            receipt.deleted += match &entry.content {
+                Content::Document(document) => document.items,
+                Content::Row(_) => 1,
+            };
         }
     }
     root.prune(entries.keys().map(|path| &**path))?;
@@ -148,45 +151,71 @@ impl Incoming {
     }
 }
 
-/// The rows of some targets in the document as it is.
-struct Kept<'a> {
+/// The items of the document as it is.
+struct Held<'a> {
     reader: Option<Reader<BufReader<File>>>,
+    next: Option<Item>,
+    /// The targets whose rows stay.
     keep: &'a HashSet<TargetName>,
-    path: String,
+    path: PathBuf,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> Held<'a> {
     fn open(root: &mut Root, path: Option<&str>, keep: &'a HashSet<TargetName>) -> Result<Self, SinkError> {
-        let mut reader = None;
-        let mut shown = String::new();
-        if let (Some(path), false) = (path, keep.is_empty())
+        let mut held = Self { reader: None, next: None, keep, path: PathBuf::new() };
+        if let Some(path) = path
             && root.at(path)? == At::File
         {
-            let full = root.full(path)?;
-            shown = full.display().to_string();
-            let open = || Reader::new(BufReader::new(File::open(&full)?));
-            reader = Some(open().map_err(|error| failed("reading", &full, &error))?);
+            held.path = root.full(path)?;
+            let open = || Reader::new(BufReader::new(File::open(&held.path)?));
+            held.reader = Some(open().map_err(|error| failed("reading", &held.path, &error))?);
+            held.step()?;
         }
-        Ok(Self { reader, keep, path: shown })
+        Ok(held)
     }
 
-    fn next(&mut self) -> Result<Option<Row>, SinkError> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
-        loop {
-            match reader.next_row() {
-                Ok(Some(row)) if self.keep.contains(row.target().as_ref()) => return Ok(Some(row)),
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(None),
-                // What the parser says may quote the file.
-                Err(_) => {
-                    return Err(SinkError::Shape {
-                        message: format!("{} was changed by hand and can't be read any more", self.path),
-                        hint: "remove it, or restore it; rows of targets that can't be collected now are only there"
-                            .to_owned(),
-                    });
-                }
-            }
+    /// Goes on to the next item.
+    fn step(&mut self) -> Result<(), SinkError> {
+        self.next = match self.reader.as_mut().map(Reader::next_item).transpose() {
+            Ok(next) => next.flatten(),
+            Err(_) => return self.unreadable(),
+        };
+        Ok(())
+    }
+
+    /// What the next item is to a row that the writer has encoded last; `None` when there are no more.
+    fn versus<W: Write>(&mut self, row: &Row, writer: &Writer<W>) -> Result<Option<Versus>, SinkError> {
+        match self.next.as_mut().map(|item| item.versus(row, writer)).transpose() {
+            Ok(versus) => Ok(versus),
+            Err(_) => self.unreadable().map(|()| None),
         }
+    }
+
+    /// The row of the next item, if it is there and stays though nobody knows it at present.
+    fn kept(&mut self) -> Result<Option<Row>, SinkError> {
+        let Some(item) = self.next.as_mut().filter(|_| !self.keep.is_empty()) else { return Ok(None) };
+        let row = item
+            .key()
+            .map(|key| TargetName::new(key.target_namespace, key.target_name))
+            .and_then(|target| if self.keep.contains(&target) { item.row().map(Some) } else { Ok(None) });
+        match row {
+            Ok(row) => Ok(row),
+            Err(_) => self.unreadable().map(|()| None),
+        }
+    }
+
+    /// Somebody has edited the document. What can't be read of it counts as not there, unless rows are lost with it.
+    fn unreadable(&mut self) -> Result<(), SinkError> {
+        (self.reader, self.next) = (None, None);
+        if self.keep.is_empty() {
+            return Ok(());
+        }
+        // What the parser says may quote the file.
+        Err(SinkError::Shape {
+            message: format!("{} was changed by hand and can't be read any more", self.path.display()),
+            hint: "remove it, or restore it; rows of targets that can't be collected now are only there"
+                .to_owned(),
+        })
     }
 }
 
@@ -210,36 +239,49 @@ impl Previous {
     }
 }
 
-/// Writes incoming and kept rows in key order. Of two rows with one key the incoming one counts.
+/// Writes incoming and kept rows in key order, and counts what that changes. Of two rows with one key the incoming one
+/// counts.
 fn write_items(
     items: &mut Temporary,
     format: Format,
     incoming: &mut Incoming,
-    kept: &mut Kept<'_>,
-) -> Result<Summary, SinkError> {
+    held: &mut Held<'_>,
+) -> Result<(Summary, Receipt), SinkError> {
     let shown = items.path().to_owned();
     let failed = |error: io::Error| failed("writing", &shown, &error);
     let mut writer = Writer::new(items, format);
-    let (mut row, mut old) = (incoming.next()?, kept.next()?);
+    let mut receipt = Receipt::default();
+    let mut row = incoming.next()?;
     loop {
-        let order = match (&row, &old) {
-            (Some(row), Some(old)) => row.key().cmp(&old.key()),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => break,
+        let versus = match &row {
+            Some(row) => {
+                writer.encode(row).map_err(failed)?;
+                held.versus(row, &writer)?
+            }
+            None if held.next.is_none() => break,
+            None => Some(Versus::Before),
         };
-        let next = if order.is_gt() { &old } else { &row };
-        if let Some(next) = next {
-            writer.push(next).map_err(failed)?;
+        match versus {
+            Some(Versus::Before) => {
+                if let Some(kept) = held.kept()? {
+                    writer.encode(&kept).and_then(|()| writer.write()).map_err(failed)?;
+                } else {
+                    receipt.deleted += u64::from(held.next.is_some());
+                }
+                held.step()?;
+                continue;
+            }
+            Some(Versus::Same) => held.step()?,
+            Some(Versus::Older) => {
+                receipt.updated += 1;
+                held.step()?;
+            }
+            Some(Versus::After) | None => receipt.inserted += 1,
         }
-        if order.is_le() {
-            row = incoming.next()?;
-        }
-        if order.is_ge() {
-            old = kept.next()?;
-        }
+        writer.write().map_err(failed)?;
+        row = incoming.next()?;
     }
-    Ok(writer.finish().map_err(failed)?.1)
+    Ok((writer.finish().map_err(failed)?.1, receipt))
 }
 
 /// A file of the envelope's beginning and the items.
@@ -266,8 +308,8 @@ fn replace(
     let previous = Previous::find(&entries);
 
     let mut items = manifest.temporary(&mut root)?;
-    let mut kept = Kept::open(&mut root, previous.as_ref().map(|previous| previous.path.as_str()), keep)?;
-    let summary = write_items(&mut items, format, &mut incoming, &mut kept)?;
+    let mut held = Held::open(&mut root, previous.as_ref().map(|previous| previous.path.as_str()), keep)?;
+    let (summary, mut receipt) = write_items(&mut items, format, &mut incoming, &mut held)?;
     let items_hash = items.finish()?;
 
     let found = root.hash(&path)?;
@@ -279,7 +321,9 @@ fn replace(
         // The time in it differs, so its own hash says nothing.
         Format::Json => as_recorded && same_content,
     };
-    if recorded.is_none() && !unchanged {
+    if unchanged {
+        receipt = Receipt::default();
+    } else if recorded.is_none() {
         root.refuse_foreign(&path)?;
     }
     let stale: Vec<Box<str>> = entries.keys().filter(|listed| ***listed != *path).cloned().collect();
@@ -303,10 +347,9 @@ fn replace(
             (Some(whole), hash)
         }
     };
-    let document = Box::new(DocumentEntry { checksum: summary.checksum, generation });
+    let document = Box::new(DocumentEntry { checksum: summary.checksum, items: summary.items, generation });
     entries.insert(path.as_str().into(), (0, Entry { hash, content: Content::Document(document) }));
     write_list(&mut manifest, &mut root, &entries)?;
-    let mut receipt = Receipt::default();
     if let Some(mut file) = file {
         file.sync()?;
         file.place(&mut root, &path)?;

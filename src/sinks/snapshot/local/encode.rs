@@ -53,6 +53,8 @@ pub(super) enum Content {
 pub(super) struct DocumentEntry {
     /// The envelope's checksum.
     pub(super) checksum: String,
+    /// How many rows.
+    pub(super) items: u64,
     /// How many contents there have been, with this one.
     pub(super) generation: u64,
 }

@@ -25,7 +25,7 @@ fn lines_of_the_manifest_come_back_as_they_were() {
     assert_eq!(Key::new(key).unwrap().parts(), key);
     assert!(Key::new(RowKey { name: "a\0b", ..key }).is_err());
     let row = RowEntry { key: Key::new(key).unwrap(), hash: RowHash(7), plain: Some("p/plain.yaml".into()) };
-    let document = DocumentEntry { checksum: "c".to_owned(), generation: 3 };
+    let document = DocumentEntry { checksum: "c".to_owned(), items: 2, generation: 3 };
     for content in [Content::Row(row), Content::Document(Box::new(document))] {
         let entry = Entry { hash: FileHash(9), content };
         let text = put("p/größe\n.yaml", &entry);
