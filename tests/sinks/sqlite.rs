@@ -1,6 +1,7 @@
 //! What holds for SQLite alone.
 
 use std::fs;
+use std::time::Duration;
 
 use kollect::sinks::SinkError;
 use serde_json::Value;
@@ -59,6 +60,20 @@ async fn a_writer_of_another_process_is_waited_for() {
     other.execute_batch("COMMIT").unwrap();
     batch.await.unwrap().unwrap();
     assert_eq!(place.contents(&name).await, contents([("a", "{}")]));
+}
+
+#[tokio::test]
+async fn a_writer_that_keeps_the_file_from_its_write_ahead_log_is_waited_for() {
+    let place = Sqlite::new().await;
+    fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other.execute_batch("CREATE TABLE notes (note); BEGIN IMMEDIATE").unwrap();
+    let mut sink = place.open(&binding("east", "apps"));
+    let mut connecting = tokio::spawn(async move { sink.connect().await });
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut connecting).await;
+    assert!(waited.is_err(), "it does not get on while the writer is there: {waited:?}");
+    other.execute_batch("COMMIT").unwrap();
+    connecting.await.unwrap().unwrap();
 }
 
 #[tokio::test]

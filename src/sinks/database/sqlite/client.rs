@@ -155,8 +155,8 @@ fn open_existing(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Switches the file to a write-ahead log. Some file systems don't do that; the mode that remains is slower, and as safe.
 ///
-/// The switch turns a reader into the only user of the file, and for that step SQLite does not wait as it does elsewhere:
-/// two that wait for each other would never get on. So the one that is refused steps back and tries again.
+/// The switch turns a reader into a writer, and where somebody else is about to do the same SQLite does not wait as it does
+/// elsewhere: the two would wait for each other. So the one that is refused steps back and tries again.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     let begin = Instant::now();
     loop {
