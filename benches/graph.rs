@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput};
 use kollect_dataflows::data::{Gvk, InventoryId, TargetId, TargetName, WatchId};
-use kollect_dataflows::extract::{AttributeSpec, LabelSelector, Profile, ProfileSpec};
-use kollect_dataflows::graph::{self, Dedupe, Epochs, Fact, Handle, ListScope, Options, Scope, TargetPlan};
+use kollect_dataflows::extract::{AttributeSpec, Gates, Profile, ProfileSpec, Selection};
+use kollect_dataflows::graph::{
+    self, Change, Dedupe, Epochs, GateSetting, Handle, ListScope, Options, Scope, TargetPlan,
+};
 use support::memory::Memory;
 use support::objects::{ATTRIBUTES, Deployment, deployment, mix};
 use support::{docs, memory};
@@ -42,20 +44,22 @@ impl Subject {
             .into();
         let gvk = Gvk::new("apps", "v1", "Deployment");
         let profile = Profile::compile(&ProfileSpec { gvk, attributes }).unwrap();
+        let setting = GateSetting::default();
+        let plan = TargetPlan {
+            id: TARGET,
+            name: Arc::new(TargetName::new("platform", "deployments")),
+            watch: WATCH,
+            profile: Arc::new(profile),
+            selection: Arc::new(Selection::everything()),
+            setting,
+        };
+        let everywhere = Scope::Everywhere;
         handle
-            .set_target(Arc::new(TargetPlan {
-                id: TARGET,
-                name: Arc::new(TargetName::new("platform", "deployments")),
-                watch: WATCH,
-                profile: Arc::new(profile),
-                labels: LabelSelector::default(),
-                names: BTreeSet::new(),
-                scoped: false,
-            }))
-            .unwrap();
-        handle.insert_fact(Fact::Sees { target: TARGET, scope: Scope::Everything }).unwrap();
-        handle
-            .insert_fact(Fact::Feeds { target: TARGET, inventory: INVENTORY, dedupe: Dedupe::KeepAll })
+            .change([
+                Change::See { target: TARGET, setting, scope: everywhere, gates: Some(Gates::ALL) },
+                Change::Feed { target: TARGET, inventory: INVENTORY, dedupe: Some(Dedupe::KeepAll) },
+                Change::SetTarget(Arc::new(plan)),
+            ])
             .unwrap();
         Self { handle, epochs }
     }

@@ -204,6 +204,7 @@ impl Resources {
             snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unreadable),
             secrets: BTreeMap::new(),
             namespaces: namespaces(&self.namespaces),
+            namespaces_unknown: None,
             options,
         };
         (input, unreadable)

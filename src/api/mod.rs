@@ -40,7 +40,7 @@ pub use snapshot_sink::{
     FileFormat, FilenameSpec, GroupInPath, KollectSnapshotSink, KollectSnapshotSinkSpec, LayoutMode,
     LayoutSpec, SerializationSpec, SnapshotSinkType,
 };
-pub use target::{KollectTarget, KollectTargetSpec, TargetStatus};
+pub use target::{KollectTarget, KollectTargetSpec, ResourceRule, TargetStatus, WatchMode};
 
 /// The API group of every custom resource.
 pub const GROUP: &str = "kollect.dev";

@@ -204,7 +204,7 @@ pub struct LabelSelector {
     pub match_expressions: Vec<LabelSelectorRequirement>,
 }
 
-fn match_labels(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn match_labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 64,
@@ -264,6 +264,10 @@ pub struct SinkStatus {
 
 pub(super) fn is_false(value: &bool) -> bool {
     !value
+}
+
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]

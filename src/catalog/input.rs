@@ -5,7 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kollect_dataflows::extract::{WATCH_LABEL, Wish};
+
 use crate::api::{KollectDatabaseSink, KollectInventory, KollectProfile, KollectSnapshotSink, KollectTarget};
+
+/// The annotation with which a namespace says whether its objects are collected, where it has no label that does.
+const NAMESPACE_WATCH: &str = "kollect.dev/namespace-watch";
 
 /// Namespace and name of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +45,27 @@ impl fmt::Debug for SecretData {
     }
 }
 
+/// What a plan depends on of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it says about its objects being collected.
+    pub wish: Wish,
+}
+
+impl Namespace {
+    /// Takes from a namespace's metadata what counts. The label counts before the annotation.
+    pub fn new(labels: BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Self {
+        let said = |all: &BTreeMap<String, String>, key| Wish::of(all.get(key).map(String::as_str));
+        let wish = match said(&labels, WATCH_LABEL) {
+            Wish::Unsaid => said(annotations, NAMESPACE_WATCH),
+            wish => wish,
+        };
+        Self { labels, wish }
+    }
+}
+
 /// Everything that a plan depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
@@ -55,8 +81,10 @@ pub struct Input {
     pub snapshot_sinks: BTreeMap<ResourceName, Arc<KollectSnapshotSink>>,
     /// Those of [`super::wanted_secrets`] that exist.
     pub secrets: BTreeMap<ResourceName, SecretData>,
-    /// All namespaces, and their labels.
-    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// All namespaces.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Why the namespaces are not known, if they are not: targets that select namespaces then wait.
+    pub namespaces_unknown: Option<String>,
     /// Settings of the process.
     pub options: Options,
 }

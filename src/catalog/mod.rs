@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A plan is a function of its [`Input`] alone: no I/O, no clock, no memory of inputs before. (A [`Catalog`] keeps compiled
-//! profiles, since compiling is dear; what it gives does not depend on them.) So the operator, `kollect collect` and
+//! profiles and selections, since compiling is dear; what it gives does not depend on them.) So the operator, `kollect collect` and
 //! `kollect validate` say the same, and the order in which resources arrive never matters.
 //!
 //! Problems are values, attached to the resource that must be changed. One resource's fault is its own: a target without
@@ -20,29 +20,32 @@ mod plan;
 mod problem;
 mod profiles;
 mod secrets;
+mod sight;
 mod sinks;
 mod targets;
 #[cfg(test)]
 mod tests;
 
-pub use input::{Input, Options, ResourceName, SecretData};
+pub use input::{Input, Namespace, Options, ResourceName, SecretData};
 pub use plan::{
-    ActiveTarget, BindingPlan, InventoryPlan, Namespaces, Plan, ProfilePlan, SinkFamily, SinkName, SinkPlan,
-    TargetPlan,
+    ActiveTarget, BindingPlan, InventoryPlan, Plan, ProfilePlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
 pub use secrets::wanted_secrets;
+pub use sight::Sight;
 
 use std::sync::Arc;
 
 use kollect_dataflows::extract::Profile;
 
 use profiles::CompiledProfiles;
+use targets::CompiledSelections;
 
-/// Makes plans. Keeps compiled profiles from one plan to the next.
+/// Makes plans. Keeps compiled profiles and selections from one plan to the next.
 #[derive(Debug, Default)]
 pub struct Catalog {
     profiles: CompiledProfiles,
+    selections: CompiledSelections,
 }
 
 impl Catalog {
@@ -50,7 +53,7 @@ impl Catalog {
     pub fn plan(&mut self, input: &Input) -> Plan {
         let mut plan = Plan::default();
         self.profiles.update(input, &mut plan);
-        targets::plan(input, &self.profiles, &mut plan);
+        targets::plan(input, &self.profiles, &mut self.selections, &mut plan);
         let configs = sinks::plan(input, &mut plan);
         inventories::plan(input, &configs, &mut plan);
         plan.problems.sort();

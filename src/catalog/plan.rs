@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kollect_dataflows::data::{Gvk, TargetName};
-use kollect_dataflows::extract::{LabelSelector, Profile};
+use kollect_dataflows::extract::{Profile, Selection};
 
-use super::{Problem, ResourceName, ResourceRef};
+use super::{Problem, ResourceName, ResourceRef, Sight};
 use crate::api::Dedupe;
 use crate::sinks::{BindingName, SinkConfig};
 
@@ -78,34 +78,27 @@ pub enum TargetPlan {
 pub struct ActiveTarget {
     /// The compiled profile.
     pub profile: Arc<Profile>,
-    /// Changes exactly when rows may have to be extracted anew: it covers the profile's spec, labels and names.
+    /// Changes exactly when rows may have to be extracted anew: it covers the profile's spec and the selection.
     pub fingerprint: u64,
     /// The kind that is read.
     pub gvk: Arc<Gvk>,
-    /// Labels that an object must have.
-    pub labels: LabelSelector,
-    /// Names that an object may have; empty for any.
-    pub names: BTreeSet<String>,
+    /// Which objects are selected, and through which gates.
+    pub selection: Arc<Selection>,
+    /// Changes exactly when the gates mean something else.
+    pub gate_setting: u64,
     /// Where it looks.
-    pub namespaces: Namespaces,
+    pub sight: Sight,
+    /// How many of its rules are for the profile's kind; `None` when it has no rules.
+    pub active_rules: Option<usize>,
 }
 
-/// Profiles can't be compared, but the fingerprint covers them.
+/// Profiles and selections can't be compared, but the fingerprint covers them.
 impl PartialEq for ActiveTarget {
     fn eq(&self, other: &Self) -> bool {
-        let Self { profile: _, fingerprint, gvk, labels, names, namespaces } = self;
-        (fingerprint, gvk, labels, names, namespaces)
-            == (&other.fingerprint, &other.gvk, &other.labels, &other.names, &other.namespaces)
+        let Self { profile: _, fingerprint, gvk, selection: _, gate_setting, sight, active_rules } = self;
+        (fingerprint, gvk, gate_setting, sight, active_rules)
+            == (&other.fingerprint, &other.gvk, &other.gate_setting, &other.sight, &other.active_rules)
     }
-}
-
-/// Where a target looks for objects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Namespaces {
-    /// Everywhere, cluster-scoped objects included: the target does not select namespaces.
-    All,
-    /// In these namespaces; nowhere when there are none.
-    Only(BTreeSet<String>),
 }
 
 /// An inventory.

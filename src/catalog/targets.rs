@@ -1,23 +1,56 @@
 //! Targets: which objects, with which profile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kollect_dataflows::data::TargetName;
-use kollect_dataflows::extract::LabelSelector;
-use serde_json::json;
+use kollect_dataflows::extract::{
+    LabelSelector, MAX_GROUPS, Profile, RuleProblem, RuleSpec, Selection, SelectionSpec,
+};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
 use super::profiles::{self, CompiledProfiles};
-use super::{ActiveTarget, Input, Namespaces, Plan, ResourceName, TargetPlan};
-use crate::api::{KollectProfileSpec, KollectTargetSpec};
+use super::sight::Selectors;
+use super::{ActiveTarget, Input, Plan, ResourceName, TargetPlan};
+use crate::api::{self, KollectProfileSpec, KollectTargetSpec, ResourceRule};
 
 /// The kind of the resources.
 pub(super) const KIND: &str = "KollectTarget";
 
+/// Compiled selections, and what is wrong with those that can't be compiled.
+#[derive(Debug, Default)]
+pub(super) struct CompiledSelections(BTreeMap<SelectionSpec, Compiled>);
+
+type Compiled = Result<Arc<Selection>, Vec<RuleProblem>>;
+
+/// Compiles what is new; what `self.0` does not get in the course of a plan is forgotten after it.
+struct Compiler<'a> {
+    known: &'a mut BTreeMap<SelectionSpec, Compiled>,
+    used: BTreeMap<SelectionSpec, Compiled>,
+}
+
+impl Compiler<'_> {
+    fn compile(&mut self, spec: &SelectionSpec) -> Compiled {
+        let compiled = match (self.used.get(spec), self.known.get(spec)) {
+            (Some(compiled), _) | (None, Some(compiled)) => compiled.clone(),
+            (None, None) => Selection::compile(spec).map(Arc::new),
+        };
+        self.used.insert(spec.clone(), compiled.clone());
+        compiled
+    }
+}
+
 /// Plans every target.
-pub(super) fn plan(input: &Input, profiles: &CompiledProfiles, plan: &mut Plan) {
+pub(super) fn plan(
+    input: &Input,
+    profiles: &CompiledProfiles,
+    selections: &mut CompiledSelections,
+    plan: &mut Plan,
+) {
+    let mut compiler = Compiler { known: &mut selections.0, used: BTreeMap::new() };
     for (name, target) in &input.targets {
         let profile = ResourceName::new(&name.namespace, &target.spec.profile_ref);
         if let Some(profile) = plan.profiles.get_mut(&profile) {
@@ -27,31 +60,32 @@ pub(super) fn plan(input: &Input, profiles: &CompiledProfiles, plan: &mut Plan) 
         let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
         let first = reporter.problems.len();
         check_profile(&target.spec, &profile, usable, &mut reporter);
-        let parts = Parts::of(&target.spec, &mut reporter);
-        let planned = match (plan.problems.get(first), parts, profiles.get(&profile)) {
+        let profile = profiles.get(&profile);
+        let parts = Parts::of(&target.spec, profile.map(|(spec, _)| spec), &mut compiler, &mut reporter);
+        if let (Some(why), Some(parts)) = (&input.namespaces_unknown, &parts)
+            && parts.selectors.need_namespaces(&target.spec)
+        {
+            reporter.report(
+                "spec",
+                reason::ACCESS_DENIED,
+                format!("the target selects namespaces, which can't be listed: {why}"),
+                "grant list and watch of namespaces, or name those to collect from in spec.includedNamespaces",
+            );
+        }
+        let held = |reason, message: String| TargetPlan::Held { reason, message };
+        let planned = match (plan.problems.get(first), parts, profile) {
             // A paused target says so, whatever else is wrong with it.
-            _ if target.spec.suspend => {
-                TargetPlan::Held { reason: reason::SUSPENDED, message: "the target is suspended".to_owned() }
+            _ if target.spec.suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
+            (Some(problem), ..) => held(problem.reason, problem.message.clone()),
+            (None, Some(parts), Some((spec, profile))) => {
+                TargetPlan::Active(parts.activate(&target.spec, spec, profile, input))
             }
-            (Some(problem), ..) => {
-                TargetPlan::Held { reason: problem.reason, message: problem.message.clone() }
-            }
-            (None, Some(parts), Some((spec, profile))) => TargetPlan::Active(ActiveTarget {
-                profile: profile.clone(),
-                fingerprint: fingerprint(spec, &parts.labels, &parts.names),
-                gvk: profile.gvk().clone(),
-                namespaces: parts.namespaces(&target.spec, input),
-                labels: parts.labels,
-                names: parts.names,
-            }),
             // Whatever is missing has been reported, so this does not happen; nothing is collected by mistake.
-            (None, ..) => TargetPlan::Held {
-                reason: reason::PROFILE_INVALID,
-                message: "the profile can't be used".to_owned(),
-            },
+            (None, ..) => held(reason::PROFILE_INVALID, "the profile can't be used".to_owned()),
         };
         plan.targets.insert(TargetName::new(&name.namespace, &name.name), planned);
     }
+    selections.0 = compiler.used;
 }
 
 /// Says what is wrong with the reference to the profile.
@@ -89,68 +123,126 @@ fn check_profile(
     }
 }
 
-/// The selectors of a target.
+/// What a target selects.
 struct Parts {
-    labels: LabelSelector,
-    names: BTreeSet<String>,
-    namespace_selector: Option<LabelSelector>,
-    namespace_exclude_selector: Option<LabelSelector>,
+    spec: SelectionSpec,
+    selection: Arc<Selection>,
+    selectors: Selectors,
+    active_rules: Option<usize>,
 }
 
 impl Parts {
-    /// `None` when one can't be used; all of these are reported.
-    fn of(spec: &KollectTargetSpec, reporter: &mut Reporter<'_>) -> Option<Self> {
+    /// `None` when a selector or rule can't be used; all of these are reported.
+    fn of(
+        spec: &KollectTargetSpec,
+        profile: Option<&KollectProfileSpec>,
+        compiler: &mut Compiler<'_>,
+        reporter: &mut Reporter<'_>,
+    ) -> Option<Self> {
         let labels = fields::selector("spec.labelSelector", spec.label_selector.as_ref(), reporter);
-        let include = fields::selector("spec.namespaceSelector", spec.namespace_selector.as_ref(), reporter);
-        let exclude = fields::selector(
+        let namespaces =
+            fields::selector("spec.namespaceSelector", spec.namespace_selector.as_ref(), reporter);
+        let excluded = fields::selector(
             "spec.namespaceExcludeSelector",
             spec.namespace_exclude_selector.as_ref(),
             reporter,
         );
-        Some(Self {
-            labels: labels.ok()?.unwrap_or_default(),
-            names: spec.names.iter().cloned().collect(),
-            namespace_selector: include.ok()?,
-            namespace_exclude_selector: exclude.ok()?,
-        })
+        let mut selectors = Selectors::default();
+        let rules: Vec<Option<RuleSpec>> = spec
+            .resource_rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| self::rule(index, rule, &mut selectors, reporter))
+            .collect();
+        (selectors.namespaces, selectors.excluded) = (namespaces.ok()?, excluded.ok()?);
+        let labels = labels.ok()?.unwrap_or_default();
+        let rules: Vec<RuleSpec> = rules.into_iter().collect::<Option<_>>()?;
+        if rules.is_empty() {
+            let rules = vec![RuleSpec { index: 0, labels, condition: None, group: selectors.group(None)? }];
+            let spec = SelectionSpec { names: spec.names.iter().cloned().collect(), rules };
+            let selection = compiler.compile(&spec).ok()?;
+            return Some(Self { spec, selection, selectors, active_rules: None });
+        }
+        // Those for other kinds are compiled too: a mistake in them is a mistake.
+        let mut all = SelectionSpec { names: BTreeSet::new(), rules };
+        compiler.compile(&all).map_err(|problems| report(problems, reporter)).ok()?;
+        all.rules.retain(|rule| {
+            let gvk = spec.resource_rules.get(rule.index).map(|rule| &rule.gvk);
+            profile.is_some_and(|profile| gvk == Some(&profile.target_gvk))
+        });
+        let (selection, active_rules) = (compiler.compile(&all).ok()?, Some(all.rules.len()));
+        Some(Self { spec: all, selection, selectors, active_rules })
     }
 
-    /// ((included ∩ selector) − excluded − exclude selector). A namespace that is included by name takes part before it
-    /// exists; its labels are then unknown, so a selector does not select it, and does not exclude it either.
-    fn namespaces(&self, spec: &KollectTargetSpec, input: &Input) -> Namespaces {
-        if spec.included_namespaces.is_empty()
-            && spec.excluded_namespaces.is_empty()
-            && self.namespace_selector.is_none()
-            && self.namespace_exclude_selector.is_none()
-        {
-            return Namespaces::All;
+    fn activate(
+        self,
+        target: &KollectTargetSpec,
+        spec: &KollectProfileSpec,
+        profile: &Arc<Profile>,
+        input: &Input,
+    ) -> ActiveTarget {
+        ActiveTarget {
+            fingerprint: fingerprint(spec, &self.spec),
+            gate_setting: self.gate_setting(),
+            sight: self.selectors.sight(target, input),
+            profile: Arc::clone(profile),
+            gvk: Arc::clone(profile.gvk()),
+            selection: self.selection,
+            active_rules: self.active_rules,
         }
-        let matches = |selector: &LabelSelector, namespace: &str| {
-            input
-                .namespaces
-                .get(namespace)
-                .is_some_and(|labels| selector.matches(|key| labels.get(key).map(String::as_str)))
-        };
-        let mut namespaces: BTreeSet<&str> = if spec.included_namespaces.is_empty() {
-            input.namespaces.keys().map(String::as_str).collect()
-        } else {
-            spec.included_namespaces.iter().map(String::as_str).collect()
-        };
-        namespaces.retain(|namespace| {
-            self.namespace_selector.as_ref().is_none_or(|selector| matches(selector, namespace))
-                && !spec.excluded_namespaces.iter().any(|excluded| excluded == namespace)
-                && !self
-                    .namespace_exclude_selector
-                    .as_ref()
-                    .is_some_and(|selector| matches(selector, namespace))
-        });
-        Namespaces::Only(namespaces.into_iter().map(str::to_owned).collect())
     }
+
+    /// A hash of what the groups of rules mean.
+    fn gate_setting(&self) -> u64 {
+        let groups = self.selectors.groups.iter();
+        let groups: Vec<_> = groups.map(|group| group.as_ref().map(canonical)).collect();
+        hash(&json!(groups))
+    }
+}
+
+/// Reports rules that can't be compiled.
+fn report(problems: Vec<RuleProblem>, reporter: &mut Reporter<'_>) {
+    for RuleProblem { index, message, remedy } in problems {
+        let field = format!("spec.resourceRules[{index}].matchPolicy");
+        reporter.report(field, reason::SPEC_INVALID, message, remedy);
+    }
+}
+
+/// A rule's own part of the selection; `None` when it can't be used.
+fn rule(
+    index: usize,
+    rule: &ResourceRule,
+    selectors: &mut Selectors,
+    reporter: &mut Reporter<'_>,
+) -> Option<RuleSpec> {
+    let field = |name: &str| format!("spec.resourceRules[{index}]{name}");
+    let labels = api::LabelSelector {
+        match_labels: rule.match_labels.clone(),
+        match_expressions: rule.match_expressions.clone(),
+    };
+    let labels = fields::selector(&field(""), Some(&labels), reporter);
+    let namespaces =
+        fields::selector(&field(".namespaceSelector"), rule.namespace_selector.as_ref(), reporter);
+    let group = selectors.group(namespaces.ok()?);
+    if group.is_none() {
+        reporter.report(
+            field(".namespaceSelector"),
+            reason::SPEC_INVALID,
+            format!("the rules have more than {MAX_GROUPS} different namespace selectors"),
+            "select namespaces by fewer different selectors, or split the target",
+        );
+    }
+    // The prefix that attributes have is taken here too.
+    let condition = rule.match_policy.as_deref().map(|policy| {
+        let policy = policy.trim_start();
+        policy.strip_prefix("cel:").unwrap_or(policy).to_owned()
+    });
+    Some(RuleSpec { index, labels: labels.ok()?.unwrap_or_default(), condition, group: group? })
 }
 
 /// A hash of everything that decides what a row holds and whether an object gives one, namespaces apart. The order in
 /// which attributes and conditions are written does not matter.
-fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTreeSet<String>) -> u64 {
+fn fingerprint(profile: &KollectProfileSpec, selection: &SelectionSpec) -> u64 {
     let mut attributes: Vec<_> = profile
         .attributes
         .iter()
@@ -161,6 +253,16 @@ fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTr
         })
         .collect();
     attributes.sort_by_cached_key(ToString::to_string);
+    let rules: Vec<_> = selection
+        .rules
+        .iter()
+        .map(|rule| json!([rule.index, canonical(&rule.labels), rule.condition, rule.group]))
+        .collect();
+    hash(&json!([profile.target_gvk, attributes, rules, selection.names]))
+}
+
+/// A selector without what makes no difference: the order of its conditions, and conditions said twice.
+fn canonical(labels: &LabelSelector) -> Value {
     let mut requirements = labels.match_expressions.clone();
     for requirement in &mut requirements {
         requirement.values.sort();
@@ -168,7 +270,10 @@ fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTr
     }
     requirements.sort();
     requirements.dedup();
-    let all = json!([profile.target_gvk, attributes, labels.match_labels, requirements, names]);
-    let hash = Sha256::digest(all.to_string());
+    json!([labels.match_labels, requirements])
+}
+
+fn hash(value: &Value) -> u64 {
+    let hash = Sha256::digest(value.to_string());
     hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

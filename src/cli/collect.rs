@@ -16,7 +16,7 @@ use super::problems::Problem;
 use super::signals;
 use super::summary::{DestinationSummary, InventorySummary, State, Summary};
 use super::terminal::Terminal;
-use crate::catalog::{self, Catalog, Input, Plan};
+use crate::catalog::{self, Catalog, Namespace, Plan};
 use crate::engine::Subscriber;
 use crate::manifests::{self, ManifestProblem, Manifests};
 use crate::runtime::{self, ObjectStore, Runtime, watch_objects};
@@ -164,7 +164,7 @@ struct Run {
     catalog: Catalog,
     manifests: Manifests,
     /// The namespaces that the manifests of the pipelines declare.
-    declared: BTreeMap<String, BTreeMap<String, String>>,
+    declared: BTreeMap<String, Namespace>,
     plan: Plan,
     namespaces: Option<ObjectStore>,
     directory: Option<Arc<Directory>>,
@@ -192,16 +192,14 @@ impl Run {
             mode,
             report: runtime::Report::default(),
         };
-        if selects_namespaces(&run.manifests.input) {
-            run.read_namespaces(&place.source, stop).await;
-        }
+        run.read_namespaces(&place.source, stop).await;
         run.plan();
         run.runtime.apply(&run.plan).map_err(|error| failed(&error))?;
         Ok(run)
     }
 
-    /// Reads the namespaces, which targets select by label or by exclusion, before anything is planned: a plan that lacks
-    /// a namespace would lack its rows.
+    /// Reads the namespaces, which targets may select, and which may ask not to be collected, before anything is planned: a plan
+    /// that lacks a namespace would lack its rows.
     async fn read_namespaces(&mut self, source: &Arc<dyn Source>, stop: &CancellationToken) {
         let changed = Arc::new(watch::Sender::new(0));
         let store = ObjectStore::new(Arc::clone(&changed));
@@ -231,6 +229,11 @@ impl Run {
             namespaces.entry(namespace.clone()).or_default();
         }
         self.manifests.input.namespaces = namespaces;
+        let unlisted = self.namespaces.as_ref().filter(|store| !store.is_complete());
+        self.manifests.input.namespaces_unknown = unlisted.map(|store| match store.problem() {
+            Some(problem) => problem.message,
+            None => "the list was not complete".to_owned(),
+        });
         self.plan = self.catalog.plan(&self.manifests.input);
         let targets = self.manifests.origins.keys().filter(|resource| resource.kind == "KollectTarget");
         let known = &self.manifests.input.targets;
@@ -342,16 +345,6 @@ impl Run {
         });
         unread.collect::<Vec<_>>().join("; ")
     }
-}
-
-/// Whether what a target sees depends on which namespaces there are.
-fn selects_namespaces(input: &Input) -> bool {
-    input.targets.values().any(|target| {
-        let spec = &target.spec;
-        spec.namespace_selector.is_some()
-            || spec.namespace_exclude_selector.is_some()
-            || !spec.excluded_namespaces.is_empty()
-    })
 }
 
 /// Prints every change of every inventory until told to stop.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kollect_dataflows::data::{Gvk, InventoryId, TargetId, TargetName, WatchId};
-use kollect_dataflows::graph::{self, Dedupe, Fact, GraphClosed, Handle, Scope};
+use kollect_dataflows::graph::{self, Change, Dedupe, GateSetting, GraphClosed, Scope};
 
-use super::state::{ActivePlan, Inventory, State, Target, Watch, sees};
+use super::state::{ActivePlan, Inventory, State, Target, Watch};
 use super::{Engine, InventoryName};
 use crate::api;
-use crate::catalog::{ActiveTarget, InventoryPlan, Namespaces, Plan, TargetPlan};
+use crate::catalog::{ActiveTarget, InventoryPlan, Plan, Sight, TargetPlan};
 
 /// What the sources have to do after a plan was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,11 @@ impl Engine {
     /// [`GraphClosed`] when the graph has ended.
     pub fn apply(&self, plan: &Plan) -> Result<Vec<SourceAction>, GraphClosed> {
         let mut state = self.shared.lock();
-        let mut applying = Applying { handle: &self.handle, state: &mut state, lists: BTreeMap::new() };
-        let actions = applying.run(plan)?;
+        let mut applying = Applying { state: &mut state, changes: Vec::new(), lists: BTreeMap::new() };
+        let actions = applying.run(plan);
+        let changes = applying.changes;
+        // All in one epoch: nobody sees half a plan.
+        self.handle.change(changes)?;
         drop(state);
         self.wake();
         Ok(actions)
@@ -38,13 +41,14 @@ impl Engine {
 }
 
 struct Applying<'a> {
-    handle: &'a Handle,
     state: &'a mut State,
+    /// What the graph is to be told.
+    changes: Vec<Change>,
     lists: BTreeMap<Gvk, Vec<TargetName>>,
 }
 
 impl Applying<'_> {
-    fn run(&mut self, plan: &Plan) -> Result<Vec<SourceAction>, GraphClosed> {
+    fn run(&mut self, plan: &Plan) -> Vec<SourceAction> {
         let mut actions = Vec::new();
         // Watches first, so that plans can name them; only then what needs them.
         for gvk in wanted_kinds(plan) {
@@ -61,14 +65,14 @@ impl Applying<'_> {
         }
         for (name, wanted) in &plan.targets {
             match wanted {
-                TargetPlan::Active(active) => self.activate(name, active)?,
-                TargetPlan::Held { .. } => self.hold(name)?,
+                TargetPlan::Active(active) => self.activate(name, active),
+                TargetPlan::Held { .. } => self.hold(name),
             }
         }
         let gone: Vec<TargetName> =
             self.state.targets.keys().filter(|name| !plan.targets.contains_key(name)).cloned().collect();
         for (name, spec) in &plan.inventories {
-            self.inventory(name, spec)?;
+            self.inventory(name, spec);
         }
         let gone_inventories: Vec<InventoryName> = self
             .state
@@ -78,17 +82,17 @@ impl Applying<'_> {
             .cloned()
             .collect();
         for name in gone_inventories {
-            self.remove_inventory(&name)?;
+            self.remove_inventory(&name);
         }
         for name in gone {
-            self.remove_target(&name)?;
+            self.remove_target(&name);
         }
         let wanted = wanted_kinds(plan);
         let unwanted: Vec<Gvk> =
             self.state.watches.keys().filter(|gvk| !wanted.contains(gvk)).cloned().collect();
         for gvk in unwanted {
             if let Some(watch) = self.state.watches.remove(&gvk) {
-                self.handle.forget_watch(watch.id)?;
+                self.changes.push(Change::ForgetWatch(watch.id));
             }
             actions.push(SourceAction::Unwatch(gvk));
         }
@@ -97,7 +101,7 @@ impl Applying<'_> {
                 .into_iter()
                 .map(|(gvk, targets)| SourceAction::List(gvk, targets)),
         );
-        Ok(actions)
+        actions
     }
 
     fn target(&mut self, name: &TargetName) -> &mut Target {
@@ -107,7 +111,8 @@ impl Applying<'_> {
             Target {
                 id: TargetId(*last_number),
                 plan: None,
-                sees: BTreeSet::new(),
+                sight: None,
+                has_old_settings: false,
                 sequence: 0,
                 hydrated: false,
                 objects: 0,
@@ -117,71 +122,52 @@ impl Applying<'_> {
         })
     }
 
-    fn activate(&mut self, name: &TargetName, spec: &ActiveTarget) -> Result<(), GraphClosed> {
+    fn activate(&mut self, name: &TargetName, spec: &ActiveTarget) {
         let gvk = spec.gvk.as_ref().clone();
-        let scoped = spec.namespaces != Namespaces::All;
-        let Some(watch) = self.state.watches.get(&gvk).map(|watch| (watch.id, watch.begun)) else {
-            return Ok(());
-        };
-        let handle = self.handle;
+        let Some(watch) = self.state.watches.get(&gvk).map(|watch| (watch.id, watch.begun)) else { return };
+        let mut changes = std::mem::take(&mut self.changes);
         let target = self.target(name);
-        let same = target.plan.as_ref().is_some_and(|plan| {
-            plan.gvk == gvk && plan.fingerprint == spec.fingerprint && plan.scoped == scoped
-        });
+        let setting = GateSetting(spec.gate_setting);
+        let same =
+            target.plan.as_ref().is_some_and(|plan| plan.gvk == gvk && plan.fingerprint == spec.fingerprint);
+        see(target, setting, &spec.sight, &mut changes);
         if !same {
             target.sequence += 1;
             target.hydrated = false;
-            target.plan = Some(ActivePlan { gvk: gvk.clone(), fingerprint: spec.fingerprint, scoped });
-            handle.set_target(Arc::new(graph::TargetPlan {
+            target.plan = Some(ActivePlan { gvk: gvk.clone(), fingerprint: spec.fingerprint });
+            changes.push(Change::SetTarget(Arc::new(graph::TargetPlan {
                 id: target.id,
                 name: Arc::new(name.clone()),
                 watch: watch.0,
                 profile: Arc::clone(&spec.profile),
-                labels: spec.labels.clone(),
-                names: spec.names.clone(),
-                scoped,
-            }))?;
+                selection: Arc::clone(&spec.selection),
+                setting,
+            })));
+        } else if target.hydrated && std::mem::take(&mut target.has_old_settings) {
+            changes.push(Change::KeepSetting { target: target.id, setting });
         }
-        let wanted: BTreeSet<Scope> = match &spec.namespaces {
-            Namespaces::All => BTreeSet::from([Scope::Everything]),
-            Namespaces::Only(names) => {
-                names.iter().map(|name| Scope::Namespace(name.as_str().into())).collect()
-            }
-        };
-        for scope in wanted.difference(&target.sees) {
-            handle.insert_fact(sees(target.id, scope))?;
-        }
-        for scope in target.sees.difference(&wanted) {
-            handle.remove_fact(&sees(target.id, scope))?;
-        }
-        target.sees = wanted;
+        self.changes = changes;
         if !same && watch.1 {
             self.lists.entry(gvk).or_default().push(name.clone());
         }
-        Ok(())
     }
 
-    fn hold(&mut self, name: &TargetName) -> Result<(), GraphClosed> {
-        let handle = self.handle;
+    fn hold(&mut self, name: &TargetName) {
         let target = self.target(name);
         if target.plan.take().is_some() {
             target.sequence += 1;
-            handle.hold_target(target.id)?;
+            let id = target.id;
+            self.changes.push(Change::HoldTarget(id));
         }
-        Ok(())
     }
 
-    fn remove_target(&mut self, name: &TargetName) -> Result<(), GraphClosed> {
+    fn remove_target(&mut self, name: &TargetName) {
         if let Some(target) = self.state.targets.remove(name) {
-            for scope in &target.sees {
-                self.handle.remove_fact(&sees(target.id, scope))?;
-            }
-            self.handle.remove_target(target.id)?;
+            self.changes.push(Change::RemoveTarget(target.id));
         }
-        Ok(())
     }
 
-    fn inventory(&mut self, name: &InventoryName, spec: &InventoryPlan) -> Result<(), GraphClosed> {
+    fn inventory(&mut self, name: &InventoryName, spec: &InventoryPlan) {
         let dedupe = match spec.dedupe {
             api::Dedupe::KeepAll => Dedupe::KeepAll,
             api::Dedupe::ByResourceUid => Dedupe::ByResource,
@@ -202,41 +188,53 @@ impl Applying<'_> {
         });
         let changed = inventory.targets != spec.targets || inventory.dedupe != dedupe;
         let old = std::mem::replace(&mut inventory.targets, spec.targets.clone());
-        let old_dedupe = std::mem::replace(&mut inventory.dedupe, dedupe);
-        let feeds = |target: &TargetName, dedupe| {
-            let target = targets.get(target)?.id;
-            Some(Fact::Feeds { target, inventory: inventory.id, dedupe })
+        inventory.dedupe = dedupe;
+        let mut feed = |name: &TargetName, dedupe| {
+            if let Some(target) = targets.get(name) {
+                self.changes.push(Change::Feed { target: target.id, inventory: inventory.id, dedupe });
+            }
         };
-        for target in &old {
-            let stays = inventory.targets.contains(target) && old_dedupe == inventory.dedupe;
-            if let Some(fact) = feeds(target, old_dedupe).filter(|_| !stays) {
-                self.handle.remove_fact(&fact)?;
-            }
-        }
+        old.difference(&inventory.targets).for_each(|target| feed(target, None));
         // Said every time: a target of that name may be a new one. What holds already costs a look-up.
-        for target in &inventory.targets {
-            if let Some(fact) = feeds(target, inventory.dedupe) {
-                self.handle.insert_fact(fact)?;
-            }
-        }
+        inventory.targets.iter().for_each(|target| feed(target, Some(dedupe)));
         if changed {
             for subscriber in &inventory.subscribers {
                 subscriber.look_again();
             }
         }
-        Ok(())
     }
 
-    fn remove_inventory(&mut self, name: &InventoryName) -> Result<(), GraphClosed> {
-        let Some(inventory) = self.state.inventories.remove(name) else { return Ok(()) };
-        for target in &inventory.targets {
-            if let Some(target) = self.state.targets.get(target) {
-                let dedupe = inventory.dedupe;
-                let fact = Fact::Feeds { target: target.id, inventory: inventory.id, dedupe };
-                self.handle.remove_fact(&fact)?;
-            }
+    fn remove_inventory(&mut self, name: &InventoryName) {
+        let Some(inventory) = self.state.inventories.remove(name) else { return };
+        for target in inventory.targets.iter().filter_map(|target| self.state.targets.get(target)) {
+            self.changes.push(Change::Feed { target: target.id, inventory: inventory.id, dedupe: None });
         }
-        Ok(())
+    }
+}
+
+/// Tells the graph where a target looks, as far as that has changed.
+fn see(target: &mut Target, setting: GateSetting, sight: &Sight, changes: &mut Vec<Change>) {
+    let old = target.sight.replace((setting, sight.clone()));
+    let old = match old {
+        Some((same, old)) if same == setting => old,
+        // Rows that were selected with gates of another meaning stay as they are until they are read anew.
+        Some(_) => {
+            target.has_old_settings = true;
+            Sight::default()
+        }
+        None => Sight::default(),
+    };
+    let mut change = |scope, gates| changes.push(Change::See { target: target.id, setting, scope, gates });
+    if old.everywhere != sight.everywhere {
+        change(Scope::Everywhere, sight.everywhere);
+    }
+    for (namespace, gates) in &sight.namespaces {
+        if old.namespaces.get(namespace) != Some(gates) {
+            change(Scope::Namespace(namespace.as_str().into()), Some(*gates));
+        }
+    }
+    for namespace in old.namespaces.keys().filter(|namespace| !sight.namespaces.contains_key(*namespace)) {
+        change(Scope::Namespace(namespace.as_str().into()), None);
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kollect_dataflows::data::{Digest, Gvk, InventoryId, TargetId, TargetName, WatchId};
-use kollect_dataflows::graph::{Dedupe, Fact, ListId, Scope};
+use kollect_dataflows::graph::{Dedupe, GateSetting, ListId};
 
 use super::{InventoryName, Subscriber, ViewRequest};
+use crate::catalog::Sight;
 use crate::sources::SourceProblem;
 
 #[derive(Default)]
@@ -43,8 +44,10 @@ pub(super) struct Target {
     pub(super) id: TargetId,
     /// How it reads objects; none while it is on hold.
     pub(super) plan: Option<ActivePlan>,
-    /// What the graph was told that it sees.
-    pub(super) sees: BTreeSet<Scope>,
+    /// What the graph was told of where it looks, and of what its gates mean.
+    pub(super) sight: Option<(GateSetting, Sight)>,
+    /// Whether the graph still knows of an earlier meaning of its gates.
+    pub(super) has_old_settings: bool,
     /// Grows with each plan, so that a list is known to belong to this one.
     pub(super) sequence: u64,
     pub(super) hydrated: bool,
@@ -58,7 +61,6 @@ pub(super) struct Target {
 pub(super) struct ActivePlan {
     pub(super) gvk: Gvk,
     pub(super) fingerprint: u64,
-    pub(super) scoped: bool,
 }
 
 pub(super) struct Inventory {
@@ -80,9 +82,4 @@ pub(super) struct Watch {
     pub(super) problem: Option<SourceProblem>,
     /// What it could not read in its last list, the first few.
     pub(super) unreadable: Vec<SourceProblem>,
-}
-
-/// The facts that say what a target sees.
-pub(super) fn sees(target: TargetId, scope: &Scope) -> Fact {
-    Fact::Sees { target, scope: scope.clone() }
 }

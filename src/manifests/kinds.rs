@@ -11,7 +11,7 @@ use super::rules::Rules;
 use super::schema::{self, Flaw};
 use super::{DEFAULT_NAMESPACE, Environment, ManifestProblem, Manifests, Origin, reason, resource, secrets};
 use crate::api;
-use crate::catalog::ResourceName;
+use crate::catalog::{Namespace, ResourceName};
 
 /// How deep lists may lie in lists.
 const DEEPEST_LIST: usize = 8;
@@ -282,9 +282,12 @@ impl<'e> Loader<'e> {
                 ..place.problem(reason::INVALID_FIELD, "the Namespace has no name", "name it")
             });
         };
-        let labels = metadata["labels"].as_object().into_iter().flatten();
-        let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-        self.manifests.input.namespaces.insert(name.to_owned(), labels.collect());
+        let texts = |field: &str| {
+            let all = metadata[field].as_object().into_iter().flatten();
+            all.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+        };
+        let namespace = Namespace::new(texts("labels"), &texts("annotations"));
+        self.manifests.input.namespaces.insert(name.to_owned(), namespace);
     }
 }
 

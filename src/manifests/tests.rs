@@ -97,7 +97,7 @@ fn files_of_all_forms_are_read() {
     assert_eq!(briefly(&problems), [""; 0]);
     let names: Vec<String> = manifests.origins.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["KollectProfile a/pods", "KollectTarget a/pods", "KollectTarget a/t"]);
-    assert_eq!(manifests.input.namespaces["b"]["team"], "b");
+    assert_eq!(manifests.input.namespaces["b"].labels["team"], "b");
     assert_eq!(manifests.input.targets.len(), 2);
 }
 

@@ -10,6 +10,7 @@ use kollect_dataflows::data::Gvk;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Namespace;
 use crate::sources::{Closed, Event, EventSink, Mode, ObjectName, Source, SourceProblem};
 
 /// The objects of one kind, as JSON.
@@ -105,12 +106,13 @@ pub async fn watch_objects(
     source.watch(&gvk, mode, &mut store, &stop).await;
 }
 
-/// The namespaces of a store, with their labels.
-pub fn namespaces(store: &ObjectStore) -> BTreeMap<String, BTreeMap<String, String>> {
-    let labels = |json: &[u8]| {
+/// The namespaces of a store.
+pub fn namespaces(store: &ObjectStore) -> BTreeMap<String, Namespace> {
+    let read = |json: &[u8]| {
         let namespace: k8s_openapi::api::core::v1::Namespace =
             serde_json::from_slice(json).unwrap_or_default();
-        namespace.metadata.labels.unwrap_or_default()
+        let metadata = namespace.metadata;
+        Namespace::new(metadata.labels.unwrap_or_default(), &metadata.annotations.unwrap_or_default())
     };
-    store.objects().into_iter().map(|(name, json)| (name.name, labels(&json))).collect()
+    store.objects().into_iter().map(|(name, json)| (name.name, read(&json))).collect()
 }

@@ -11,9 +11,7 @@ use super::conditions::{
 };
 use super::writer::{StatusKey, Wanted};
 use crate::api::{InventoryStatus, ProfileStatus, SinkExport, SinkStatus, TargetStatus};
-use crate::catalog::{
-    Input, Namespaces, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason,
-};
+use crate::catalog::{Input, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason};
 use crate::runtime::Report;
 
 /// Namespaces that a target's status lists.
@@ -102,21 +100,24 @@ impl All<'_> {
             _ => self.problem(&ResourceRef::new("KollectTarget", name)),
         };
         target_conditions(&mut conditions, problem, &report);
-        let namespaces = match self.plan.targets.get(&target) {
-            Some(TargetPlan::Active(active)) => match &active.namespaces {
-                Namespaces::All => None,
-                Namespaces::Only(names) => Some(names),
-            },
+        let active = match self.plan.targets.get(&target) {
+            Some(TargetPlan::Active(active)) => Some(active),
             _ => None,
         };
+        let namespaces: Option<Vec<&str>> =
+            active.and_then(|active| active.sight.selected()).map(Iterator::collect);
         TargetStatus {
             observed_generation: generation,
             object_count: i64::try_from(report.objects).ok(),
             row_count: i64::try_from(report.rows).ok(),
             hydrated: Some(report.hydrated),
             effective_namespaces: namespaces
-                .map(|names| names.iter().take(LISTED_NAMESPACES).cloned().collect()),
+                .as_ref()
+                .map(|names| names.iter().take(LISTED_NAMESPACES).map(ToString::to_string).collect()),
             effective_namespace_count: namespaces.and_then(|names| i64::try_from(names.len()).ok()),
+            active_resource_rules: active
+                .and_then(|active| active.active_rules)
+                .and_then(|rules| i64::try_from(rules).ok()),
             extraction_failures: i64::try_from(report.failures).ok(),
             last_extraction_error: report.last_failure,
             conditions: conditions.finish(),

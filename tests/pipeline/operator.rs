@@ -117,9 +117,13 @@ impl World {
     }
 
     async fn map(&self, namespace: &str, name: &str, value: &str, app: &str) {
+        self.apply_map(namespace, name, value, json!({"app": app})).await;
+    }
+
+    async fn apply_map(&self, namespace: &str, name: &str, value: &str, labels: Value) {
         let body = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": name, "labels": {"app": app}}, "data": {"v": value},
+            "metadata": {"name": name, "labels": labels}, "data": {"v": value},
         });
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.unwrap();
@@ -268,6 +272,49 @@ async fn the_table_follows_objects_profiles_targets_and_namespaces_and_a_restart
         ])
         .await;
     world.namespace("east", json!({})).await;
+    world
+        .expect(&[
+            r#"labelled later/f {"v": "1"}"#,
+            r#"maps later/f {"v": "1"}"#,
+            r#"maps shop/a {"v": "3"}"#,
+        ])
+        .await;
+
+    // An object that asks not to be collected, and a namespace that does; nothing is read anew for the latter.
+    world.apply_map("later", "g", "1", json!({"app": "shop", "kollect.dev/watch": "disabled"})).await;
+    world.namespace("later", json!({"team": "x", "kollect.dev/watch": "disabled"})).await;
+    world.expect(&[r#"maps shop/a {"v": "3"}"#]).await;
+    world.namespace("later", json!({"team": "x"})).await;
+    world
+        .expect(&[
+            r#"labelled later/f {"v": "1"}"#,
+            r#"maps later/f {"v": "1"}"#,
+            r#"maps shop/a {"v": "3"}"#,
+        ])
+        .await;
+    let log = world.log().await;
+    assert_eq!(log.len(), 18, "{log:#?}");
+    // Rules in place of labels: what is selected as before gives no delta, and the rest comes.
+    world
+        .target(
+            "labelled",
+            json!({"resourceRules": [
+                {"gvk": {"version": "v1", "kind": "ConfigMap"}, "namespaceSelector": {"matchLabels": {"team": "x"}}, "matchPolicy": "object.data.v == '1' && !('kollect.dev/watch' in object.metadata.labels)"},
+                {"gvk": {"version": "v1", "kind": "ConfigMap"}, "matchPolicy": "object.data.v == '3'"},
+            ]}),
+        )
+        .await;
+    world
+        .expect(&[
+            r#"labelled later/f {"v": "1"}"#,
+            r#"labelled shop/a {"v": "3"}"#,
+            r#"maps later/f {"v": "1"}"#,
+            r#"maps shop/a {"v": "3"}"#,
+        ])
+        .await;
+    let log = world.log().await;
+    assert_eq!(log.len(), 19, "{log:#?}");
+    world.target("labelled", json!({"namespaceSelector": {"matchLabels": {"team": "x"}}})).await;
     world
         .expect(&[
             r#"labelled later/f {"v": "1"}"#,

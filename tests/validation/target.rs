@@ -111,6 +111,33 @@ fn rejects_selectors_that_kubernetes_refuses() {
 }
 
 #[test]
+fn accepts_rules_and_watch_modes() {
+    accepts(&with("watchMode: OptIn"));
+    accepts(&with("watchMode: All, resourceRules: []"));
+    accepts(&with(
+        "resourceRules: [{gvk: {version: v1, kind: Pod}, matchLabels: {app: web}, matchExpressions: [{key: a, operator: Exists}],
+         matchPolicy: 'object.spec.replicas > 1', namespaceSelector: {matchLabels: {team: x}}}]",
+    ));
+}
+
+#[test]
+fn rejects_rules_that_can_not_be_used() {
+    let rejects_rule = |rule: &str, part: &str, says: &str| {
+        rejects(&with(&format!("resourceRules: [{rule}]")), &format!("spec.resourceRules[0]{part}"), says);
+    };
+    rejects_rule("{matchLabels: {a: b}}", ".gvk", "missing");
+    rejects_rule("{gvk: {version: v1}}", ".gvk.kind", "missing");
+    rejects_rule("{gvk: {version: v1, kind: Pod}, matchPolicy: ''}", ".matchPolicy", "empty");
+    rejects_rule("{gvk: {version: v1, kind: Pod}, matchPolicies: x}", ".matchPolicies", "`matchPolicy`?");
+    rejects_rule(
+        "{gvk: {version: v1, kind: Pod}, matchLabels: {a: 'b c'}}",
+        ".matchLabels[a]",
+        "not the value of a label",
+    );
+    rejects(&with("watchMode: optIn"), "spec.watchMode", "did you mean `OptIn`?");
+}
+
+#[test]
 fn rejects_misspelled_and_later_fields() {
     rejects(&with("includeNamespaces: [a]"), "spec.includeNamespaces", "`includedNamespaces`?");
     rejects(&with("suspended: true"), "spec.suspended", "`suspend`?");

@@ -54,6 +54,7 @@ mod path;
 mod problem;
 mod profile;
 mod projection;
+mod selection;
 mod selector;
 #[cfg(test)]
 mod tests;
@@ -62,4 +63,5 @@ pub use document::{Document, DocumentError};
 pub use problem::{AttributeProblem, CompileProblem};
 pub use profile::{AttributeSpec, Extraction, Profile, ProfileSpec};
 pub use projection::Projection;
+pub use selection::{Gates, MAX_GROUPS, RuleProblem, RuleSpec, Selection, SelectionSpec, WATCH_LABEL, Wish};
 pub use selector::{LabelSelector, Operator, Requirement, SelectorError};

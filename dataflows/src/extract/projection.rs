@@ -14,6 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use super::node::{Members, Node};
 use super::path::Step;
 use super::profile::Profile;
+use super::selection::Selection;
 
 /// What a set of profiles reads of an object.
 #[derive(Clone, Debug)]
@@ -22,8 +23,11 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// What these profiles read, and what identity, labels and the protection of Secrets need.
-    pub fn new<'p>(profiles: impl IntoIterator<Item = &'p Profile>) -> Self {
+    /// What these profiles and selections read, and what identity, labels and the protection of Secrets need.
+    pub fn new<'p>(
+        profiles: impl IntoIterator<Item = &'p Profile>,
+        selections: impl IntoIterator<Item = &'p Selection>,
+    ) -> Self {
         let mut reads = Reads::default();
         let key = |key: &str| Step::Key(key.to_owned());
         reads.add_all(&[key("apiVersion")]);
@@ -33,6 +37,9 @@ impl Projection {
         }
         for profile in profiles {
             profile.add_reads(&mut reads);
+        }
+        for selection in selections {
+            selection.add_reads(&mut reads);
         }
         reads.settle();
         Self { reads }
@@ -246,7 +253,7 @@ mod tests {
 
     fn projected(paths: &[&str], object: &Value) -> Value {
         let bytes = object.to_string();
-        let node = Projection::new([&profile(paths)]).parse(bytes.as_bytes()).unwrap();
+        let node = Projection::new([&profile(paths)], []).parse(bytes.as_bytes()).unwrap();
         serde_json::to_value(node).unwrap()
     }
 
@@ -347,7 +354,7 @@ mod tests {
 
     #[test]
     fn identity_and_labels_are_there_and_a_secret_is_stripped() {
-        let projection = Projection::new([]);
+        let projection = Projection::new([], []);
         let bytes = object().to_string();
         let document = Document::parse_projected(bytes.as_bytes(), &projection).unwrap();
         assert_eq!(
@@ -360,14 +367,14 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "canary"}})
                 .to_string();
         let reads_data = profile(&["$.data.k", "cel:object.data"]);
-        let projection = Projection::new([&reads_data]);
+        let projection = Projection::new([&reads_data], []);
         let document = Document::parse_projected(secret.as_bytes(), &projection).unwrap();
         assert!(!reads_data.evaluate(&document).attributes.contains("canary"));
     }
 
     #[test]
     fn bytes_that_are_no_json_are_refused_also_in_what_is_skipped() {
-        let projection = Projection::new([]);
+        let projection = Projection::new([], []);
         for bytes in [
             "",
             "{",
@@ -421,7 +428,7 @@ mod tests {
             .map(std::slice::from_ref)
             .chain([&SOURCES[..]])
             .map(profile)
-            .map(|profile| { let projection = Projection::new([&profile]); (profile, projection) })
+            .map(|profile| { let projection = Projection::new([&profile], []); (profile, projection) })
             .collect();
     }
 

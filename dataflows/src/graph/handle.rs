@@ -1,6 +1,5 @@
 //! The feeding end.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +9,9 @@ use std::hash::Hasher as _;
 
 use super::GraphClosed;
 use super::command::{Command, ListId, ListScope, ObjectKey};
-use super::facts::{Fact, TargetPlan};
+use super::facts::{Change, Facts};
 use super::queue::Queue;
-use crate::data::{TargetId, WatchId};
+use crate::data::WatchId;
 
 /// Feeds a graph. Clones feed the same graph; when the last one is dropped, the graph works off what it was fed and
 /// ends.
@@ -30,8 +29,7 @@ struct Feeder {
     /// Keys of the object hash: random, so that nobody can make names that collide.
     keys: (u64, u64),
     next: AtomicU64,
-    /// The facts that hold, so that each is fed once.
-    facts: Mutex<HashSet<Fact>>,
+    facts: Mutex<Facts>,
 }
 
 impl Drop for Feeder {
@@ -115,62 +113,15 @@ impl Handle {
         self.all(Command::ListAbandoned { watch, list })
     }
 
-    /// A target is new, or reads objects in another way. Rows that it has stay until its objects are listed anew: the
-    /// caller must see to a list for it. Rows of another watch's objects are taken back at once.
+    /// Changes pipelines. All changes of one call take effect in one epoch: nobody sees some of them without the others.
     ///
     /// # Errors
     /// [`GraphClosed`].
-    pub fn set_target(&self, plan: Arc<TargetPlan>) -> Result<(), GraphClosed> {
-        self.all(Command::SetTarget(plan))
-    }
-
-    /// The target stops reading objects; its rows stay as they are.
-    ///
-    /// # Errors
-    /// [`GraphClosed`].
-    pub fn hold_target(&self, target: TargetId) -> Result<(), GraphClosed> {
-        self.all(Command::HoldTarget(target))
-    }
-
-    /// The target is no more, and neither are its rows.
-    ///
-    /// # Errors
-    /// [`GraphClosed`].
-    pub fn remove_target(&self, target: TargetId) -> Result<(), GraphClosed> {
-        self.all(Command::RemoveTarget(target))
-    }
-
-    /// Nobody reads the watch any more: what is known of its objects is forgotten.
-    ///
-    /// # Errors
-    /// [`GraphClosed`].
-    pub fn forget_watch(&self, watch: WatchId) -> Result<(), GraphClosed> {
-        self.all(Command::ForgetWatch(watch))
-    }
-
-    /// A fact holds. Saying it again changes nothing.
-    ///
-    /// # Errors
-    /// [`GraphClosed`].
-    pub fn insert_fact(&self, fact: Fact) -> Result<(), GraphClosed> {
+    pub fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), GraphClosed> {
         let mut facts = self.feeder.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        if facts.insert(fact.clone()) {
-            // Fed under the lock: the order of facts is the order of the set's changes.
-            self.all(Command::Fact(fact, 1))?;
-        }
-        Ok(())
-    }
-
-    /// A fact holds no more. Saying it of a fact that does not hold changes nothing.
-    ///
-    /// # Errors
-    /// [`GraphClosed`].
-    pub fn remove_fact(&self, fact: &Fact) -> Result<(), GraphClosed> {
-        let mut facts = self.feeder.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        if facts.remove(fact) {
-            self.all(Command::Fact(fact.clone(), -1))?;
-        }
-        Ok(())
+        let commands: Vec<Command> = changes.into_iter().flat_map(|change| facts.change(change)).collect();
+        // Fed under the lock: the order of facts is the order of their changes here.
+        if self.feeder.queue.push_all(&commands) { Ok(()) } else { Err(GraphClosed) }
     }
 
     /// Feeds a mark and returns it: the epoch that carries it (see [`super::Epoch::marks`]) comes after everything that

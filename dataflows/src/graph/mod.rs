@@ -20,8 +20,8 @@
 //! ```
 //! use std::sync::Arc;
 //! use kollect_dataflows::data::{Delta, Gvk, InventoryId, TargetId, TargetName, WatchId};
-//! use kollect_dataflows::extract::{AttributeSpec, LabelSelector, Profile, ProfileSpec};
-//! use kollect_dataflows::graph::{self, Dedupe, Fact, ListScope, Scope, TargetPlan};
+//! use kollect_dataflows::extract::{AttributeSpec, Gates, Profile, ProfileSpec, Selection};
+//! use kollect_dataflows::graph::{self, Change, Dedupe, GateSetting, ListScope, Scope, TargetPlan};
 //!
 //! let (handle, mut epochs) = graph::start(graph::Options::default())?;
 //! let (watch, target, inventory) = (WatchId(1), TargetId(1), InventoryId(1));
@@ -37,17 +37,20 @@
 //! .map_err(|problems| problems[0].clone())?;
 //!
 //! // One target that reads Deployments anywhere, and feeds one inventory.
-//! handle.set_target(Arc::new(TargetPlan {
+//! let setting = GateSetting::default();
+//! let plan = TargetPlan {
 //!     id: target,
 //!     name: Arc::new(TargetName::new("team", "deployments")),
 //!     watch,
 //!     profile: Arc::new(profile),
-//!     labels: LabelSelector::default(),
-//!     names: Default::default(),
-//!     scoped: false,
-//! }))?;
-//! handle.insert_fact(Fact::Sees { target, scope: Scope::Everything })?;
-//! handle.insert_fact(Fact::Feeds { target, inventory, dedupe: Dedupe::KeepAll })?;
+//!     selection: Arc::new(Selection::everything()),
+//!     setting,
+//! };
+//! handle.change([
+//!     Change::See { target, setting, scope: Scope::Everywhere, gates: Some(Gates::ALL) },
+//!     Change::Feed { target, inventory, dedupe: Some(Dedupe::KeepAll) },
+//!     Change::SetTarget(Arc::new(plan)),
+//! ])?;
 //!
 //! // One object, in a complete list.
 //! let web = br#"{"apiVersion":"apps/v1","kind":"Deployment",
@@ -76,6 +79,7 @@ mod handle;
 mod objects;
 mod queue;
 mod snapshot;
+mod views;
 mod worker;
 
 use std::sync::mpsc::channel;
@@ -83,7 +87,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use command::{ListId, ListScope};
 pub use epochs::{Epoch, Epochs, InventoryDeltas};
-pub use facts::{Dedupe, Fact, Scope, TargetPlan};
+pub use facts::{Change, Dedupe, GateSetting, Scope, TargetPlan};
 pub use handle::Handle;
 pub use objects::Problem;
 pub use snapshot::Snapshot;

@@ -20,12 +20,13 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::command::{Command, ListId, ListScope, ObjectKey};
-use super::facts::{Fact, Scope, TargetPlan};
+use super::facts::{Fact, TargetPlan};
+use super::views::{View, ViewId, Views};
 use crate::data::{Row, RowParts, TargetId, WatchId};
-use crate::extract::{Document, Projection};
+use crate::extract::{AttributeProblem, Document, Gates, Projection};
 
 /// Why a row is incomplete, or why an object gave none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Problem {
     /// Namespace of the object, empty for a cluster-scoped one.
     pub namespace: String,
@@ -37,14 +38,12 @@ pub struct Problem {
     pub message: String,
 }
 
-/// A target's view of one scope: the key that rows and facts meet at.
-pub(super) type ViewKey = (TargetId, Scope);
-
 /// Everything that one batch of commands gave.
 #[derive(Default)]
 pub(super) struct Differences {
-    pub(super) rows: Vec<((ViewKey, Row), isize)>,
-    pub(super) problems: Vec<((ViewKey, Problem), isize)>,
+    pub(super) rows: Vec<((ViewId, Row), isize)>,
+    pub(super) problems: Vec<((ViewId, Problem), isize)>,
+    pub(super) views: Vec<((View, ViewId), isize)>,
     pub(super) facts: Vec<(Fact, isize)>,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
@@ -75,19 +74,45 @@ type KeySet = HashSet<ObjectKey, BuildHasherDefault<KeyHasher>>;
 /// One row that an object gave to one target.
 struct Given {
     target: TargetId,
-    /// Whether the row went out under its namespace; the retraction must go the same way.
-    scoped: bool,
+    view: ViewId,
     row: Row,
 }
 
-impl Given {
-    fn view(&self) -> ViewKey {
-        view(self.target, self.scoped, self.row.namespace())
-    }
+/// One problem that a target has with an object.
+struct Trouble {
+    target: TargetId,
+    view: ViewId,
+    problem: Problem,
 }
 
-fn view(target: TargetId, scoped: bool, namespace: &str) -> ViewKey {
-    (target, if scoped { Scope::Namespace(namespace.into()) } else { Scope::Everything })
+/// Where a batch puts what it makes: the differences, and the views that rows enter and leave.
+struct Output<'a> {
+    differences: &'a mut Differences,
+    views: &'a mut Views,
+}
+
+impl Output<'_> {
+    fn insert(&mut self, target: TargetId, view: View, row: Row) -> Given {
+        let view = self.views.enter(view);
+        self.differences.rows.push(((view, row.clone()), 1));
+        Given { target, view, row }
+    }
+
+    fn retract(&mut self, given: &Given) {
+        self.views.leave(given.view);
+        self.differences.rows.push(((given.view, given.row.clone()), -1));
+    }
+
+    fn insert_problem(&mut self, target: TargetId, view: View, problem: Problem) -> Trouble {
+        let view = self.views.enter(view);
+        self.differences.problems.push(((view, problem.clone()), 1));
+        Trouble { target, view, problem }
+    }
+
+    fn retract_problem(&mut self, trouble: &Trouble) {
+        self.views.leave(trouble.view);
+        self.differences.problems.push(((trouble.view, trouble.problem.clone()), -1));
+    }
 }
 
 /// What is kept of one object.
@@ -113,7 +138,7 @@ struct Watch {
     /// What all plans together read of an object; made when it is needed.
     projection: Option<Projection>,
     objects: KeyMap<Known>,
-    problems: KeyMap<Vec<(ViewKey, Problem)>>,
+    problems: KeyMap<Vec<Trouble>>,
     lists: Vec<OpenList>,
     /// Deleted objects and their last versions, kept while a list is open that may still bring them.
     deleted: KeyMap<u64>,
@@ -125,6 +150,7 @@ struct Watch {
 #[derive(Default)]
 pub(super) struct ObjectTable {
     watches: BTreeMap<WatchId, Watch>,
+    views: Views,
     /// The watch of each target that has rows or a plan.
     targets: HashMap<TargetId, WatchId>,
 }
@@ -132,17 +158,21 @@ pub(super) struct ObjectTable {
 impl ObjectTable {
     /// Takes one batch of commands in and gives the differences that it makes.
     pub(super) fn apply(&mut self, commands: Vec<Command>) -> Differences {
-        let mut out = Differences::default();
+        let mut differences = Differences::default();
+        let mut views = std::mem::take(&mut self.views);
+        let mut out = Output { differences: &mut differences, views: &mut views };
         for command in commands {
             self.command(command, &mut out);
         }
         for watch in self.watches.values_mut() {
             watch.evaluate_pending(&mut out);
         }
-        out
+        differences.views = views.settle();
+        self.views = views;
+        differences
     }
 
-    fn command(&mut self, command: Command, out: &mut Differences) {
+    fn command(&mut self, command: Command, out: &mut Output<'_>) {
         match command {
             Command::ListBegin { watch, list, scope } => {
                 self.watches.entry(watch).or_default().list_begin(list, scope);
@@ -155,7 +185,7 @@ impl ObjectTable {
             }
             Command::ListEnd { watch, list } => {
                 self.watches.entry(watch).or_default().list_end(list, out);
-                out.lists.push(list);
+                out.differences.lists.push(list);
             }
             Command::ListAbandoned { watch, list } => {
                 self.watches.entry(watch).or_default().close_list(list);
@@ -174,8 +204,8 @@ impl ObjectTable {
                     watch.forget();
                 }
             }
-            Command::Fact(fact, diff) => out.facts.push((fact, diff)),
-            Command::Mark(mark) => out.marks.push(mark),
+            Command::Fact(fact, diff) => out.differences.facts.push((fact, diff)),
+            Command::Mark(mark) => out.differences.marks.push(mark),
         }
     }
 
@@ -183,7 +213,7 @@ impl ObjectTable {
         self.watches.get_mut(self.targets.get(&target)?)
     }
 
-    fn set_target(&mut self, plan: Arc<TargetPlan>, out: &mut Differences) {
+    fn set_target(&mut self, plan: Arc<TargetPlan>, out: &mut Output<'_>) {
         if self.targets.get(&plan.id).is_some_and(|watch| *watch != plan.watch) {
             // Rows of another kind: the target no longer selects their objects.
             self.remove_target(plan.id, out);
@@ -195,7 +225,7 @@ impl ObjectTable {
         watch.projection = None;
     }
 
-    fn remove_target(&mut self, target: TargetId, out: &mut Differences) {
+    fn remove_target(&mut self, target: TargetId, out: &mut Output<'_>) {
         if let Some(watch) = self.watch_of(target) {
             watch.drop_plan(target);
             watch.retract_target(target, |_| true, out);
@@ -246,7 +276,7 @@ impl Watch {
         }
     }
 
-    fn deleted(&mut self, key: ObjectKey, version: u64, out: &mut Differences) {
+    fn deleted(&mut self, key: ObjectKey, version: u64, out: &mut Output<'_>) {
         if self.objects.get(&key).is_some_and(|known| version != 0 && version < known.version) {
             return;
         }
@@ -270,7 +300,7 @@ impl Watch {
     }
 
     /// Sweeps: what the complete list lacked is gone.
-    fn list_end(&mut self, id: ListId, out: &mut Differences) {
+    fn list_end(&mut self, id: ListId, out: &mut Output<'_>) {
         let Some(list) = self.close_list(id) else { return };
         match list.scope {
             ListScope::Watch => {
@@ -292,13 +322,13 @@ impl Watch {
     }
 
     /// Takes back the rows and problems of an object that is gone, those of targets on hold apart.
-    fn retract(&mut self, key: ObjectKey, out: &mut Differences) {
+    fn retract(&mut self, key: ObjectKey, out: &mut Output<'_>) {
         let active = self.active();
         if let Some(known) = self.objects.get_mut(&key) {
             known.rows.retain(|given| {
                 let taken = active.contains(&given.target);
                 if taken {
-                    out.rows.push(((given.view(), given.row.clone()), -1));
+                    out.retract(given);
                 }
                 !taken
             });
@@ -314,12 +344,12 @@ impl Watch {
         self.plans.iter().map(|plan| plan.id).collect()
     }
 
-    fn retract_problems(&mut self, key: ObjectKey, takes: impl Fn(TargetId) -> bool, out: &mut Differences) {
+    fn retract_problems(&mut self, key: ObjectKey, takes: impl Fn(TargetId) -> bool, out: &mut Output<'_>) {
         if let Some(problems) = self.problems.get_mut(&key) {
-            problems.retain(|(view, problem)| {
-                let taken = takes(view.0);
+            problems.retain(|trouble| {
+                let taken = takes(trouble.target);
                 if taken {
-                    out.problems.push(((view.clone(), problem.clone()), -1));
+                    out.retract_problem(trouble);
                 }
                 !taken
             });
@@ -330,18 +360,13 @@ impl Watch {
     }
 
     /// Takes back a target's rows and problems of all objects that `takes` picks.
-    fn retract_target(
-        &mut self,
-        target: TargetId,
-        takes: impl Fn(&ObjectKey) -> bool,
-        out: &mut Differences,
-    ) {
+    fn retract_target(&mut self, target: TargetId, takes: impl Fn(&ObjectKey) -> bool, out: &mut Output<'_>) {
         for (key, known) in &mut self.objects {
             if takes(key) {
                 known.rows.retain(|given| {
                     let taken = given.target == target;
                     if taken {
-                        out.rows.push(((given.view(), given.row.clone()), -1));
+                        out.retract(given);
                     }
                     !taken
                 });
@@ -361,7 +386,7 @@ impl Watch {
         self.deleted = KeyMap::default();
     }
 
-    fn evaluate_pending(&mut self, out: &mut Differences) {
+    fn evaluate_pending(&mut self, out: &mut Output<'_>) {
         if self.pending.is_empty() {
             return;
         }
@@ -370,60 +395,66 @@ impl Watch {
         }
     }
 
-    fn evaluate(&mut self, key: ObjectKey, json: &[u8], out: &mut Differences) {
+    fn evaluate(&mut self, key: ObjectKey, json: &[u8], out: &mut Output<'_>) {
         let mut problems = Vec::new();
         let plans = &self.plans;
-        let projection = self
-            .projection
-            .get_or_insert_with(|| Projection::new(plans.iter().map(|plan| plan.profile.as_ref())));
-        let document = match Document::parse_projected(json, projection) {
-            Ok(document) => Some(document),
+        let projection = self.projection.get_or_insert_with(|| {
+            Projection::new(
+                plans.iter().map(|plan| plan.profile.as_ref()),
+                plans.iter().map(|plan| plan.selection.as_ref()),
+            )
+        });
+        match Document::parse_projected(json, projection) {
+            Ok(document) => {
+                let known = self.objects.entry(key).or_default();
+                known.plans = self.generation;
+                for plan in plans {
+                    let new = evaluate(plan, &document, &mut problems, out);
+                    known.put(plan.id, new, out);
+                }
+            }
             Err(error) => {
                 // What the object says is unknown, so its rows stay as they are.
-                let problem = Problem {
-                    namespace: String::new(),
-                    name: String::new(),
-                    attribute: String::new(),
-                    message: error.to_string(),
-                };
-                problems
-                    .extend(self.plans.iter().map(|plan| ((plan.id, Scope::Everything), problem.clone())));
-                None
-            }
-        };
-        if let Some(document) = document {
-            let known = self.objects.entry(key).or_default();
-            known.plans = self.generation;
-            for plan in &self.plans {
-                let new = evaluate(plan, &document, &mut problems);
-                let old = known.rows.iter().position(|given| given.target == plan.id);
-                match (old, new) {
-                    (None, None) => {}
-                    (Some(at), Some(new)) => {
-                        let old = &mut known.rows[at];
-                        if old.row != new.row || old.scoped != new.scoped {
-                            out.rows.push(((old.view(), old.row.clone()), -1));
-                            out.rows.push(((new.view(), new.row.clone()), 1));
-                            *old = new;
-                        }
-                    }
-                    (Some(at), None) => {
-                        let old = known.rows.swap_remove(at);
-                        out.rows.push(((old.view(), old.row), -1));
-                    }
-                    (None, Some(new)) => {
-                        out.rows.push(((new.view(), new.row.clone()), 1));
-                        known.rows.push(new);
-                    }
+                for plan in plans {
+                    let problem = Problem { message: error.to_string(), ..Problem::default() };
+                    let view = plan.view("", Gates::ALL);
+                    problems.push(out.insert_problem(plan.id, view, problem));
                 }
             }
         }
         let active = self.active();
         self.retract_problems(key, |target| active.contains(&target), out);
         if !problems.is_empty() {
-            out.problems.extend(problems.iter().cloned().map(|problem| (problem, 1)));
             self.problems.entry(key).or_default().extend(problems);
         }
+    }
+}
+
+impl Known {
+    /// Puts the row that a target gets now in place of the one that it had.
+    fn put(&mut self, target: TargetId, new: Option<(View, Row)>, out: &mut Output<'_>) {
+        let at = self.rows.iter().position(|given| given.target == target);
+        match (at, new) {
+            (None, None) => {}
+            (Some(at), Some((view, row))) => {
+                let old = &mut self.rows[at];
+                if old.row != row || !out.views.is(old.view, &view) {
+                    out.retract(old);
+                    *old = out.insert(target, view, row);
+                }
+            }
+            (Some(at), None) => {
+                let old = self.rows.swap_remove(at);
+                out.retract(&old);
+            }
+            (None, Some((view, row))) => self.rows.push(out.insert(target, view, row)),
+        }
+    }
+}
+
+impl TargetPlan {
+    fn view(&self, namespace: &str, gates: Gates) -> View {
+        View { target: self.id, setting: self.setting, namespace: namespace.into(), gates }
     }
 }
 
@@ -431,36 +462,34 @@ impl Watch {
 fn evaluate(
     plan: &TargetPlan,
     document: &Document<'_>,
-    problems: &mut Vec<(ViewKey, Problem)>,
-) -> Option<Given> {
-    if !plan.names.is_empty() && !plan.names.contains(document.name()) {
-        return None;
-    }
-    if !plan.labels.matches(|key| document.label(key)) {
+    problems: &mut Vec<Trouble>,
+    out: &mut Output<'_>,
+) -> Option<(View, Row)> {
+    let mut report = |gates: Gates, AttributeProblem { attribute, message }| {
+        let (namespace, name) = (document.namespace().to_owned(), document.name().to_owned());
+        let problem = Problem { namespace, name, attribute, message };
+        problems.push(out.insert_problem(plan.id, plan.view(document.namespace(), gates), problem));
+    };
+    let mut of_rules = Vec::new();
+    let gates = plan.selection.gates(document, &mut of_rules);
+    of_rules.into_iter().for_each(|(gate, problem)| report(gate, problem));
+    if gates == Gates::NONE {
         return None;
     }
     let extraction = plan.profile.evaluate(document);
-    let mut incomplete: SmallVec<[&str; 4]> = SmallVec::new();
-    for problem in &extraction.problems {
-        incomplete.push(&problem.attribute);
-        problems.push((
-            view(plan.id, plan.scoped, document.namespace()),
-            Problem {
-                namespace: document.namespace().to_owned(),
-                name: document.name().to_owned(),
-                attribute: problem.attribute.clone(),
-                message: problem.message.clone(),
-            },
-        ));
-    }
-    let row = Row::new(RowParts {
-        target: &plan.name,
-        gvk: plan.profile.gvk(),
-        namespace: document.namespace(),
-        name: document.name(),
-        uid: document.uid(),
-        attributes: &extraction.attributes,
-        incomplete: &incomplete,
-    });
-    Some(Given { target: plan.id, scoped: plan.scoped, row })
+    let row = {
+        let incomplete: SmallVec<[&str; 4]> =
+            extraction.problems.iter().map(|problem| problem.attribute.as_str()).collect();
+        Row::new(RowParts {
+            target: &plan.name,
+            gvk: plan.profile.gvk(),
+            namespace: document.namespace(),
+            name: document.name(),
+            uid: document.uid(),
+            attributes: &extraction.attributes,
+            incomplete: &incomplete,
+        })
+    };
+    extraction.problems.into_iter().for_each(|problem| report(gates, problem));
+    Some((plan.view(document.namespace(), gates), row))
 }

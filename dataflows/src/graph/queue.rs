@@ -92,6 +92,20 @@ impl Queue {
         true
     }
 
+    /// Adds commands for all workers, which take all of them in one epoch. Never waits. False when the graph is closed.
+    pub(super) fn push_all(&self, commands: &[Command]) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        state.weight += commands.iter().map(Command::weight).sum::<usize>();
+        for part in &mut state.parts {
+            part.extend_from_slice(commands);
+        }
+        self.work.notify_one();
+        true
+    }
+
     /// Adds a snapshot read; false when the graph is closed.
     pub(super) fn read(&self, read: Read) -> bool {
         let mut state = self.lock();

@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    ActiveTarget, Catalog, Input, InventoryPlan, Options, Plan, ResourceName, SecretData, TargetPlan,
+    ActiveTarget, Catalog, Input, InventoryPlan, Namespace, Options, Plan, ResourceName, SecretData,
+    TargetPlan,
 };
 
 /// A profile, a target and two sinks, in namespace `a`.
@@ -82,7 +83,10 @@ pub(super) fn put(input: &mut Input, document: &str) {
             let data = pairs(&value["stringData"]).into_iter().map(|(k, v)| (k, v.into_bytes())).collect();
             input.secrets.insert(name, SecretData(data));
         }
-        "Namespace" => _ = input.namespaces.insert(name.name, pairs(&metadata["labels"])),
+        "Namespace" => {
+            let namespace = Namespace::new(pairs(&metadata["labels"]), &pairs(&metadata["annotations"]));
+            input.namespaces.insert(name.name, namespace);
+        }
         other => panic!("unknown kind {other}"),
     }
 }

@@ -73,6 +73,36 @@ impl<'n> Scope<'n> {
     }
 }
 
+/// An expression that is true or false.
+#[derive(Debug)]
+pub(super) struct Condition(Expression);
+
+impl Condition {
+    /// Compiles a condition.
+    pub(super) fn compile(source: &str) -> Result<Self, Refusal> {
+        Expression::compile(source).map(Self)
+    }
+
+    /// What the condition reads of an object.
+    pub(super) fn reads(&self) -> &Reads {
+        self.0.reads()
+    }
+
+    /// Whether it holds for an object.
+    ///
+    /// # Errors
+    /// Why that can't be told: a lowercase sentence without any value of the object.
+    pub(super) fn holds(&self, root: &Node<'_>) -> Result<bool, String> {
+        let mut out = Vec::new();
+        match self.0.evaluate(&Scope::new(root), &mut out) {
+            Outcome::Value if out == b"true" => Ok(true),
+            Outcome::Value if out == b"false" => Ok(false),
+            Outcome::Value | Outcome::Nothing => Err("the condition is not true or false".to_owned()),
+            Outcome::Failure(message) => Err(message),
+        }
+    }
+}
+
 impl Expression {
     /// Compiles an expression.
     pub(super) fn compile(source: &str) -> Result<Self, Refusal> {
