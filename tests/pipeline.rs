@@ -10,6 +10,8 @@
 mod cluster;
 #[path = "pipeline/collect.rs"]
 mod collect;
+#[path = "pipeline/explain.rs"]
+mod explain;
 #[path = "pipeline/kollect.rs"]
 mod kollect_binary;
 #[path = "pipeline/operator.rs"]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
-use super::{collect, completion, crds, operator, preview, validate};
+use super::{collect, completion, crds, explain, operator, preview, validate};
 use crate::telemetry::LogFormat;
 
 /// Keep a read model of your Kubernetes objects: select, extract, and export only what changed.
@@ -29,6 +29,8 @@ pub enum Command {
     Operator(operator::OperatorArgs),
     /// Show the rows that a profile gives; exports nothing
     Preview(preview::PreviewArgs),
+    /// Tell why an object is, or is not, a row of an inventory
+    Explain(explain::ExplainArgs),
     /// Check manifests, and say what to do about each problem
     Validate(validate::ValidateArgs),
     /// Print the custom resource definitions

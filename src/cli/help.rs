@@ -14,12 +14,12 @@ const LITERAL: Style = AnsiColor::Cyan.on_default();
 /// The subcommands as the help groups them.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Run pipelines", &["collect", "operator"]),
-    ("Look before you run", &["preview", "validate"]),
+    ("Look before you run", &["preview", "explain", "validate"]),
     ("Set up", &["crds", "completion"]),
 ];
 
 /// Lines under the help of the program (empty name) and of subcommands: what they are for, and the command.
-const EXAMPLES: [(&str, &[(&str, &str)]); 7] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
     (
         "",
         &[
@@ -62,6 +62,19 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 7] = [
             (
                 "Attributes of live objects, for jq",
                 "kollect preview -f profile.yaml --kubeconfig ~/.kube/config -o json | jq '.profiles[].rows[].attributes'",
+            ),
+        ],
+    ),
+    (
+        "explain",
+        &[
+            (
+                "An object in a cluster",
+                "kollect explain Deployment/web -n shop --config pipeline.yaml --kubeconfig ~/.kube/config",
+            ),
+            (
+                "One in manifests",
+                "kollect explain Namespace/shop --config pipeline.yaml --objects manifests/",
             ),
         ],
     ),

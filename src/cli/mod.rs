@@ -18,6 +18,7 @@ pub mod changes;
 pub mod collect;
 pub mod completion;
 pub mod crds;
+pub mod explain;
 pub mod failure;
 mod help;
 pub mod operator;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Collect(args) => block_on(collect::run(args, &terminal)),
         Command::Operator(args) => block_on(operator::run(args)),
         Command::Preview(args) => block_on(preview::run(args, &terminal)),
+        Command::Explain(args) => block_on(explain::run(args, &terminal)),
         Command::Validate(args) => validate::run(&args, &terminal),
         Command::Crds(args) => crds::run(&args, &terminal),
         Command::Completion(args) => completion::run(&args, &terminal),

@@ -63,5 +63,8 @@ pub use document::{Document, DocumentError};
 pub use problem::{AttributeProblem, CompileProblem};
 pub use profile::{AttributeSpec, Extraction, Profile, ProfileSpec};
 pub use projection::Projection;
-pub use selection::{Gates, MAX_GROUPS, RuleProblem, RuleSpec, Selection, SelectionSpec, WATCH_LABEL, Wish};
+pub use selection::{
+    ExplainedRule, Explanation, Gates, MAX_GROUPS, RuleProblem, RuleSpec, Selection, SelectionSpec,
+    WATCH_LABEL, Wish,
+};
 pub use selector::{LabelSelector, Operator, Requirement, SelectorError};

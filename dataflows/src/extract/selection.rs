@@ -188,18 +188,21 @@ impl Selection {
         gates
     }
 
-    /// Whether an object fulfils each of the rules, in their order: for people who ask why it is selected or not.
-    ///
-    /// # Errors
-    /// In place of a rule's answer: why it can't be told.
-    pub fn explain(&self, document: &Document<'_>) -> Vec<Result<bool, String>> {
+    /// The same as [`Selection::gates`], step by step: for people who ask why an object is selected or not.
+    pub fn explain(&self, document: &Document<'_>) -> Explanation {
         let explain = |rule: &Rule| {
-            if !rule.labels.matches(|key| document.label(key)) {
-                return Ok(false);
-            }
-            rule.condition.as_ref().map_or(Ok(true), |condition| condition.holds(document.root()))
+            let holds = if !rule.labels.matches(|key| document.label(key)) {
+                Ok(false)
+            } else {
+                rule.condition.as_ref().map_or(Ok(true), |condition| condition.holds(document.root()))
+            };
+            ExplainedRule { index: rule.index, group: rule.group, holds }
         };
-        self.rules.iter().map(explain).collect()
+        Explanation {
+            wish: Wish::of(document.label(WATCH_LABEL)),
+            has_name: self.names.is_empty() || self.names.contains(document.name()),
+            rules: self.rules.iter().map(explain).collect(),
+        }
     }
 
     /// Adds what the selection reads of an object besides identity and labels.
@@ -207,6 +210,36 @@ impl Selection {
         for condition in self.rules.iter().filter_map(|rule| rule.condition.as_ref()) {
             reads.merge(condition.reads());
         }
+    }
+}
+
+/// What a selection makes of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What the object says about being collected.
+    pub wish: Wish,
+    /// Whether its name is one of those asked for.
+    pub has_name: bool,
+    /// What each of the rules makes of it.
+    pub rules: Vec<ExplainedRule>,
+}
+
+/// What a rule makes of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedRule {
+    /// [`RuleSpec::index`].
+    pub index: usize,
+    /// [`RuleSpec::group`].
+    pub group: u8,
+    /// Whether the object fulfils it, or why that can't be told.
+    pub holds: Result<bool, String>,
+}
+
+impl Explanation {
+    /// The gates through which the object would come in if this were its wish.
+    pub fn gates(&self, wish: Wish) -> Gates {
+        let fulfilled = self.rules.iter().filter(|rule| self.has_name && rule.holds == Ok(true));
+        fulfilled.fold(Gates::NONE, |gates, rule| gates.with(Gates::of(rule.group, wish)))
     }
 }
 
@@ -302,6 +335,8 @@ mod tests {
         ] {
             let object = object(labels.clone(), json!({ "size": size }));
             assert_eq!(gates(&selection, &object), (expected, vec![]), "{labels} {size}");
+            let explanation = selection.explain(&Document::parse(object.as_bytes()).unwrap());
+            assert_eq!(explanation.gates(explanation.wish), expected);
         }
     }
 
