@@ -10,6 +10,7 @@ use cel::common::types::Type;
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
+use super::super::super::budget::{TEXT_UNIT, spend};
 use super::super::super::quantity::Quantity;
 use super::{
     Answer, Arguments, argument, failure, functions, ip, made, no_overload, semver, unexpected, url,
@@ -26,6 +27,11 @@ pub(super) trait Opaque: PartialEq + Send + Sync + Sized + 'static {
     /// Its order relative to another. `None` for a type that has none.
     fn order(&self, _other: &Self) -> Option<Ordering> {
         None
+    }
+
+    /// Bytes that comparing it reads, where that is more than a few.
+    fn length(&self) -> usize {
+        0
     }
 
     /// The sum with another. `None` for a type that has none, or out of range.
@@ -112,7 +118,8 @@ impl<T: Opaque> Val for Held<T> {
     }
 
     fn equals(&self, other: &dyn Val) -> bool {
-        other.downcast_ref::<Self>().is_some_and(|other| *self.0 == *other.0)
+        let Some(other) = other.downcast_ref::<Self>() else { return false };
+        spend(self.0.length().min(other.0.length()) / TEXT_UNIT) && *self.0 == *other.0
     }
 
     fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
@@ -138,6 +145,8 @@ impl<T: Opaque> Adder for Held<T> {
 
 impl<T: Opaque> Comparer for Held<T> {
     fn compare(&self, rhs: &dyn Val) -> Result<Ordering, ExecutionError> {
+        // The order does not depend on the allowance: a sort would not bear it.
+        spend(self.0.length() / TEXT_UNIT);
         let order = rhs.downcast_ref::<Self>().and_then(|other| self.0.order(&other.0));
         order.ok_or_else(|| no_overload(cel::common::ast::operators::LESS, [self, rhs]))
     }

@@ -7,7 +7,9 @@ use cel::common::value::CowVal;
 use cel::{DeclarationError, Env, ExecutionError};
 
 use super::opaque::{self, Opaque, get, held};
-use super::{Answer, Arguments, BOOL, TEXT, bool, failure, flag, functions, members, number, text};
+use super::{
+    Answer, Arguments, BOOL, TEXT, TEXT_UNIT, bool, failure, flag, functions, members, number, pay, text,
+};
 
 const VERSION: Type = Type::new_unspecified_type("kubernetes.Semver");
 static KIND: Type = VERSION;
@@ -28,6 +30,10 @@ impl Opaque for Version {
 
     fn text(&self) -> Option<String> {
         Some(self.0.to_string())
+    }
+
+    fn length(&self) -> usize {
+        self.0.pre.len()
     }
 
     fn order(&self, other: &Self) -> Option<Ordering> {
@@ -105,5 +111,7 @@ fn part<'b, 'v>(value: u64) -> Answer<'b, 'v> {
 }
 
 fn order(arguments: &[CowVal<'_, '_>]) -> Result<Ordering, ExecutionError> {
-    Ok(get::<Version>(arguments, 0)?.0.cmp_precedence(&get::<Version>(arguments, 1)?.0))
+    let (left, right) = (get::<Version>(arguments, 0)?, get::<Version>(arguments, 1)?);
+    pay(left.length() / TEXT_UNIT)?;
+    Ok(left.0.cmp_precedence(&right.0))
 }

@@ -716,6 +716,9 @@ fn calls_that_ask_for_too_much_work_end_without_a_result() {
         "object.l.all(a, object.l.all(b, !isURL(object.text) && !isIP(object.text) && !isCIDR(object.text)))",
         "object.l.all(a, format.byte().validate(object.text).hasValue())",
         "[url('/?' + object.text.replace(' ', '&'))].all(u, object.l.all(a, size(u.getQuery()) > 0))",
+        "[url('/' + object.text)].all(u, object.l.all(a, object.l.all(b, u == url('/' + object.text))))",
+        "[url('/' + object.text)].all(u, [u].all(v, object.l.all(a, object.l.all(b, u == v))))",
+        "[semver('1.0.0-' + object.text.replace(' ', '.') + 'z')].all(u, object.l.all(a, object.l.all(b, u.compareTo(u) == 0)))",
         // A variable as the target is read each time too.
         "[object.text].all(t, object.l.all(a, object.l.all(b, !t.contains('zz'))))",
         "[object.text].all(ip, object.l.all(a, object.l.all(b, !ip.contains('zz'))))",

@@ -38,6 +38,10 @@ impl Opaque for Url {
     fn text(&self) -> Option<String> {
         Some(self.text.clone())
     }
+
+    fn length(&self) -> usize {
+        self.text.len()
+    }
 }
 
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
@@ -73,7 +77,9 @@ fn parsed(arguments: &[CowVal<'_, '_>]) -> Result<Option<Url>, ExecutionError> {
 }
 
 fn part<'b, 'v>(arguments: &[CowVal<'_, '_>], part: fn(&Url) -> &str) -> Answer<'b, 'v> {
-    made(part(get::<Url>(arguments, 0)?).to_owned())
+    let url = get::<Url>(arguments, 0)?;
+    pay(url.host.len() / TEXT_UNIT)?;
+    made(part(url).to_owned())
 }
 
 /// The parameters by name, each with all its values.
