@@ -14,7 +14,8 @@
 //!
 //! # Paths
 //!
-//! - `cel:<expression>`, with the object as `object`: CEL's standard library and optionals (`object.?a.?b.orValue(0)`).
+//! - `cel:<expression>`, with the object as `object`: CEL's standard library, optionals (`object.?a.?b.orValue(0)`), and the libraries of
+//!   Kubernetes' own CEL: strings, lists, sets, math, regex, quantity, semver, url, ip, cidr and format.
 //! - Anything else is a JSONPath: RFC 9535 (`$.a.b`), the same without `$` (`.a.b`), kubectl's braces
 //!   (`{.a.b}`), and in all of them keys with `-` and `/` without quotes, and kubectl's escaped dots. A path with a wildcard, slice,
 //!   filter, union or `..` yields a list, even of one value or none; any other yields the value itself.
@@ -30,7 +31,8 @@
 //!   that is an [`AttributeProblem`]; finding nothing is none.
 //!
 //! Integers are exact from `i64::MIN` to `u64::MAX`. CEL's timestamps are written in RFC 3339, its durations as Kubernetes
-//! writes them (`1h30m0s`), its bytes in base64; NaN and infinities are failures.
+//! writes them (`1h30m0s`), its bytes in base64, and quantities, versions, URLs, addresses and networks as their canonical texts; NaN and
+//! infinities are failures.
 //!
 //! # Bounds
 //!
@@ -44,7 +46,11 @@
 //! | length of a CEL expression | 16 KiB |
 //! | nesting of a CEL expression, and of its brackets | 64, 32 |
 //! | macros (`map`, `all`, …) within macros of a CEL expression | 4 |
+//! | size of a compiled regular expression of a CEL expression | 256 KiB |
 //! | values visited or copied by one evaluation of one attribute, a text counting one for every 32 bytes | 1,000,000 |
+//!
+//! The functions of the libraries count what they read and what they make; one that may make much of little is paid for before it
+//! does. A byte that a regular expression looks at counts as one, compiling one that is computed as 10,000.
 
 mod budget;
 mod cel;
@@ -54,6 +60,7 @@ mod path;
 mod problem;
 mod profile;
 mod projection;
+mod quantity;
 mod selection;
 mod selector;
 #[cfg(test)]

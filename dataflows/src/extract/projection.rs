@@ -329,6 +329,10 @@ mod tests {
                 &["cel:object.spec.containers.filter(c, c.name == 'app').map(c, c.image)"],
                 json!({"spec": {"containers": object()["spec"]["containers"]}}),
             ),
+            (
+                &["cel:object.spec.containers.sortBy(c, c.name)[0].image"],
+                json!({"spec": {"containers": object()["spec"]["containers"]}}),
+            ),
             (&["cel:[1].map(object, object)"], json!({})),
         ] {
             assert_eq!(rest(paths), expected, "{paths:?}");
@@ -387,7 +391,7 @@ mod tests {
         }
     }
 
-    const SOURCES: [&str; 32] = [
+    const SOURCES: [&str; 38] = [
         "$.spec.a",
         "$.spec.a.b",
         "$.spec[0].name",
@@ -420,6 +424,12 @@ mod tests {
         "cel:[object.spec.a, object.a.b].map(x, x.c)",
         "cel:type(object.spec.a) == type(object.a)",
         "cel:object.spec.a.b.map(object, object.a)",
+        "cel:object.spec.sortBy(x, x.a).map(x, x.b)",
+        "cel:object.spec.flatten().distinct()",
+        "cel:object.spec.map(x, x.a).includes(object.a)",
+        "cel:sets.intersects(object.spec.a, object.a.map(x, x.b))",
+        "cel:object.spec.reverse()[0].a.name",
+        "cel:'%s'.format([object.spec.a, object.a])",
     ];
 
     thread_local! {

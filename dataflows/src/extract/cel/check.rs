@@ -3,6 +3,7 @@
 //! The interpreter finds out about unknown names and functions only when it reaches them, on each object anew, and has no
 //! bounds of its own that hold for its stack. An expression that passes fails only for reasons that lie in the object.
 
+use std::sync::Arc;
 use std::thread;
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
@@ -10,7 +11,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::super::problem::Refusal;
 use super::OBJECT;
-use super::functions;
+use super::library;
 
 /// Greatest length of an expression in bytes.
 pub(super) const MAX_LENGTH: usize = 16 * 1024;
@@ -29,7 +30,7 @@ pub(super) const MAX_MACROS: usize = 4;
 const PARSER_STACK: usize = 256 * 1024 * 1024;
 
 /// Parses and checks an expression.
-pub(super) fn compile(source: &str, env: &std::sync::Arc<Env>) -> Result<IdedExpr, Refusal> {
+pub(super) fn compile(source: &str, env: &Arc<Env>) -> Result<IdedExpr, Refusal> {
     if source.trim().is_empty() {
         return Err(Refusal::new(
             "the CEL expression is empty",
@@ -55,7 +56,7 @@ pub(super) fn compile(source: &str, env: &std::sync::Arc<Env>) -> Result<IdedExp
             _ => Err(Refusal::new("the CEL expression could not be parsed", "simplify it")),
         }
     })?;
-    let context = Context::with_env(std::sync::Arc::clone(env));
+    let context = Context::with_env(Arc::clone(env));
     Checker { context, variables: vec![OBJECT.to_owned()], macros: 0 }.check(&parsed)?;
     Ok(parsed)
 }
@@ -131,6 +132,9 @@ fn entry_children(entry: &EntryExpr) -> Vec<&IdedExpr> {
     }
 }
 
+const UNKNOWN_FUNCTION: &str = "use CEL's standard functions and macros, or those of Kubernetes' libraries: strings, lists, sets, math, \
+     regex, quantity, semver, url, ip, cidr and format";
+
 struct Checker {
     context: Context<'static, 'static>,
     /// The variables in scope.
@@ -205,16 +209,17 @@ impl Checker {
                 .map(|target| format!("{target}.{}", call.func_name));
             let is_qualified = qualified.is_some_and(|name| self.is_declared(&name, false));
             if !is_qualified {
+                self.check_namespace(target, &call.func_name)?;
                 self.check(target)?;
                 self.check_function(call, true)?;
             }
         } else if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
             self.check_function(call, false)?;
         }
-        if call.func_name == "matches"
-            && let Some(Expr::Literal(LiteralValue::String(pattern))) =
-                call.args.last().map(|last| &last.expr)
-            && functions::pattern(pattern).is_err()
+        if let Some(Expr::Literal(LiteralValue::String(pattern))) = library::regex::pattern_of(call)
+            .and_then(|position| call.args.get(position))
+            .map(|pattern| &pattern.expr)
+            && library::regex::pattern(pattern).is_err()
         {
             return Err(Refusal::new(
                 format!(
@@ -227,6 +232,19 @@ impl Checker {
         call.args.iter().try_for_each(|argument| self.check(argument))
     }
 
+    /// Refuses `sets.f`, where there is `sets` but no `f` in it.
+    fn check_namespace(&self, target: &IdedExpr, function: &str) -> Result<(), Refusal> {
+        match &target.expr {
+            Expr::Ident(name)
+                if library::NAMESPACES.contains(&name.as_str()) && !self.variables.contains(name) =>
+            {
+                let message = format!("the CEL expression calls the unknown function `{name}.{function}`");
+                Err(Refusal::new(message, UNKNOWN_FUNCTION))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_function(&self, call: &CallExpr, member: bool) -> Result<(), Refusal> {
         let name = &call.func_name;
         if self.is_declared(name, member) {
@@ -236,18 +254,27 @@ impl Checker {
             (true, true) => format!("call it as `{name}(x)`"),
             (true, false) => format!("call it as `x.{name}()`"),
             (false, _) if name == operators::HAS => "give it a field: `has(object.spec.replicas)`".to_owned(),
-            (false, _) => "use CEL's standard functions and macros".to_owned(),
+            (false, _) => UNKNOWN_FUNCTION.to_owned(),
         };
         Err(Refusal::new(format!("the CEL expression calls the unknown function `{name}`"), remedy))
     }
 
-    /// Whether a function is there, for whatever arguments. The environment does not tell, but the interpreter does: for a function
-    /// that is there, it complains about the arguments instead.
     fn is_declared(&self, name: &str, member: bool) -> bool {
-        let target = member.then(|| Box::new(node(Expr::Literal(LiteralValue::Null))));
-        let call = node(Expr::Call(CallExpr { func_name: name.to_owned(), target, args: Vec::new() }));
-        !matches!(Value::resolve_val(&call, &self.context), Err(ExecutionError::UndeclaredReference(_)))
+        is_function(name, member, &self.context)
     }
+}
+
+/// Whether there is a function that is called `name(a)`.
+pub(super) fn is_declared(name: &str, env: &Arc<Env>) -> bool {
+    is_function(name, false, &Context::with_env(Arc::clone(env)))
+}
+
+/// Whether a function is there, for whatever arguments. The environment does not tell, but the interpreter does: for a function that is
+/// there, it complains about the arguments instead.
+fn is_function(name: &str, member: bool, context: &Context<'_, '_>) -> bool {
+    let target = member.then(|| Box::new(node(Expr::Literal(LiteralValue::Null))));
+    let call = node(Expr::Call(CallExpr { func_name: name.to_owned(), target, args: Vec::new() }));
+    !matches!(Value::resolve_val(&call, context), Err(ExecutionError::UndeclaredReference(_)))
 }
 
 fn node(expr: Expr) -> IdedExpr {

@@ -1,47 +1,38 @@
 //! The functions that operators are rewritten to: the same results for lazy and owned lists and maps, and counted.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
 use cel::common::ast::operators;
 use cel::common::types::{
     self, CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelOptional, CelString, CelUInt, Type,
 };
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError};
-use regex::Regex;
 
-use super::super::budget::{TEXT_UNIT, spend};
+use super::super::budget::{TEXT_UNIT, spend, spend_text};
+use super::library;
 
 /// `a == b`.
 pub(super) const EQUAL: &str = "@equal";
+/// `a + b`.
+pub(super) const ADD: &str = "@add";
 /// `a in b`.
 pub(super) const WITHIN: &str = "@within";
 /// The range of a macro.
 pub(super) const RANGE: &str = "@range";
 /// A value that was just made from others.
 pub(super) const MADE: &str = "@made";
-/// `a.matches(b)` where `b` is a literal.
-pub(super) const MATCHES: &str = "@matches";
-/// `a.matches(b)` where `b` is computed.
-pub(super) const MATCHES_COMPUTED: &str = "@matchesComputed";
-
-/// What compiling a regular expression counts as: about a millisecond's work.
-const PATTERN: usize = 10_000;
-
-/// Greatest size of a compiled regular expression in bytes.
-const PATTERN_SIZE: usize = 1 << 18;
+/// A value that a function reads whole.
+pub(super) const READ: &str = "@read";
 
 /// Adds the functions to an environment.
 pub(super) fn declare(env: &mut Env) {
     let any = || types::DYN_TYPE;
     let functions: [(&str, Vec<Type>, cel::common::functions::Function); 6] = [
         (EQUAL, vec![any(), any()], equal_function),
+        (ADD, vec![any(), any()], add),
         (WITHIN, vec![any(), any()], within),
         (RANGE, vec![any()], range),
         (MADE, vec![any()], made),
-        (MATCHES, vec![types::STRING_TYPE, types::STRING_TYPE], matches_literal),
-        (MATCHES_COMPUTED, vec![types::STRING_TYPE, types::STRING_TYPE], matches_computed),
+        (READ, vec![any()], read_function),
     ];
     for (name, arguments, function) in functions {
         // It fails only for a name that is taken; no other function's name has an `@`.
@@ -53,12 +44,15 @@ pub(super) fn declare(env: &mut Env) {
 pub(super) fn shown(function: &str) -> String {
     let name = match function {
         EQUAL => "==",
+        ADD => "+",
         WITHIN | operators::IN => "in",
         "_._" | operators::OPT_SELECT => return "a selection with `.`".to_owned(),
         operators::INDEX | operators::OPT_INDEX => return "a selection with `[ ]`".to_owned(),
         operators::CONDITIONAL => "? :",
-        MATCHES | MATCHES_COMPUTED => "matches",
-        name => name.trim_matches('_'),
+        name => match library::EXTREMES.iter().find(|(function, _)| *function == name) {
+            Some((_, shown)) => shown,
+            None => library::regex::shown(name).unwrap_or(name).trim_matches('_'),
+        },
     };
     format!("`{name}`")
 }
@@ -69,7 +63,8 @@ pub(super) fn no_overload<const N: usize>(function: &str, arguments: [&dyn Val; 
     ExecutionError::no_such_overload(function, types)
 }
 
-fn exhausted() -> ExecutionError {
+/// The error of a function that has no allowance to go on.
+pub(super) fn exhausted() -> ExecutionError {
     // Never shown: an evaluation that used up its allowance has no result, whatever became of this error.
     ExecutionError::function_error(RANGE, "the allowance is used up")
 }
@@ -141,6 +136,21 @@ fn equal_function<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, '
     Ok(CowVal::owned(CelBool::from(equal(left.as_ref(), right.as_ref()))))
 }
 
+/// The interpreter also adds the keys of a map to a list, in no order; CEL does not.
+fn add<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [left, right] = take(arguments)?;
+    let overload = || no_overload(ADD, [left.as_ref(), right.as_ref()]);
+    if left.get_type() == &types::LIST_TYPE && right.get_type() != &types::LIST_TYPE {
+        return Err(overload());
+    }
+    let sum = left.as_adder().ok_or_else(overload)?.add(right.as_ref());
+    let sum = sum.map_err(|error| match error {
+        ExecutionError::Overflow(..) => error,
+        _ => overload(),
+    })?;
+    made(vec![CowVal::Owned(sum.into_owned())])
+}
+
 fn within<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [value, container] = take(arguments)?;
     let overload = || no_overload(operators::IN, [value.as_ref(), container.as_ref()]);
@@ -184,7 +194,7 @@ fn made<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
 
 /// Counts a value with all that it owns; what it borrows from the object costs nothing to copy. False when the allowance is
 /// used up.
-fn count(value: &dyn Val) -> bool {
+pub(super) fn count(value: &dyn Val) -> bool {
     if let Some(text) = value.downcast_ref::<CelString<'_>>() {
         return spend(1 + text.len() / TEXT_UNIT);
     }
@@ -203,59 +213,26 @@ fn count(value: &dyn Val) -> bool {
     spend(1)
 }
 
-/// Compiles a regular expression of bounded size.
-pub(super) fn pattern(text: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(text).size_limit(PATTERN_SIZE).build()
+fn read_function<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [value] = take(arguments)?;
+    if read(value.as_ref()) { Ok(value) } else { Err(exhausted()) }
 }
 
-thread_local! {
-    /// The regular expressions that stand as literals in expressions. The interpreter would compile them for each match.
-    static PATTERNS: RefCell<HashMap<String, Regex>> = RefCell::new(HashMap::new());
-}
-
-fn matches_literal<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    /// Enough for every profile of a large installation; beyond it they are compiled again.
-    const KEPT: usize = 1024;
-    matches(arguments, |text, source| {
-        PATTERNS.with_borrow_mut(|patterns| {
-            if let Some(pattern) = patterns.get(source) {
-                return Ok(pattern.is_match(text));
-            }
-            let pattern = pattern(source)?;
-            let found = pattern.is_match(text);
-            if patterns.len() >= KEPT {
-                patterns.clear();
-            }
-            patterns.insert(source.to_owned(), pattern);
-            Ok(found)
-        })
-    })
-}
-
-fn matches_computed<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    if !spend(PATTERN) {
-        return Err(exhausted());
+/// Counts a value with all that is in it, whoever owns it. False when the allowance is used up.
+pub(super) fn read(value: &dyn Val) -> bool {
+    if let Some(text) = value.downcast_ref::<CelString<'_>>() {
+        return spend_text(text);
     }
-    matches(arguments, |text, source| Ok(pattern(source)?.is_match(text)))
-}
-
-fn matches<'b, 'v>(
-    arguments: Vec<CowVal<'b, 'v>>,
-    is_match: impl FnOnce(&str, &str) -> Result<bool, regex::Error>,
-) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let [text, source] = take(arguments)?;
-    let (Some(text), Some(source)) =
-        (text.downcast_ref::<CelString<'_>>(), source.downcast_ref::<CelString<'_>>())
-    else {
-        return Err(no_overload(MATCHES, [text.as_ref(), source.as_ref()]));
-    };
-    if !spend(text.len()) {
-        return Err(exhausted());
+    let Some(items) = value.as_iterable() else { return count(value) };
+    let members = value.as_indexer().filter(|_| value.get_type() == &types::MAP_TYPE);
+    let mut items = items.iter();
+    while let Some(item) = items.next() {
+        let member = members.and_then(|members| members.get(item).ok());
+        if !read(item) || !member.is_none_or(|member| read(member.as_ref())) {
+            return false;
+        }
     }
-    match is_match(text, source) {
-        Ok(found) => Ok(CowVal::owned(CelBool::from(found))),
-        Err(error) => Err(ExecutionError::function_error("matches", error)),
-    }
+    spend(1)
 }
 
 fn take<'b, 'v, const N: usize>(

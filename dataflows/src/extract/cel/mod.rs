@@ -7,10 +7,12 @@
 //!
 //! An expression sees the object through a view that converts only what it touches. The interpreter's own operators
 //! know only its own lists and maps in some places, and have no limit on work; so equality, `in`, concatenation, literals and the
-//! ranges of macros are rewritten to [`functions`] that do the same for every list and map, and count.
+//! ranges of macros are rewritten to [`functions`] that do the same for every list and map, and count. The functions of [`library`] do so
+//! of themselves.
 
 mod check;
 mod functions;
+mod library;
 mod reads;
 mod rewrite;
 #[cfg(test)]
@@ -35,6 +37,9 @@ const OBJECT: &str = "object";
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     functions::declare(&mut env);
+    // It fails only for a name that is taken, which a test rules out.
+    let declared = library::declare(&mut env);
+    debug_assert!(declared.is_ok(), "{declared:?}");
     Arc::new(env)
 });
 
@@ -162,10 +167,15 @@ impl Expression {
                 overload.argument_types().join(", ")
             ),
             ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
-            ExecutionError::UnexpectedType { got, want } => format!("a value is of type {got}, not {want}"),
-            ExecutionError::FunctionError { function, .. } => {
-                format!("{} can't be applied to its argument's value", functions::shown(function))
+            // What the interpreter makes of an operator on a list or map of the object, which it can't put into an error.
+            ExecutionError::UnexpectedType { want, .. } if want.ends_with("`Value`") => {
+                "an operator can't be applied to values of these types".to_owned()
             }
+            ExecutionError::UnexpectedType { got, want } => format!("a value is of type {got}, not {want}"),
+            ExecutionError::FunctionError { function, message } => library::describe(function, message)
+                .unwrap_or_else(|| {
+                    format!("{} can't be applied to its argument's value", functions::shown(function))
+                }),
             ExecutionError::DivisionByZero(_) => "a number is divided by zero".to_owned(),
             ExecutionError::RemainderByZero(_) => "a remainder is taken by zero".to_owned(),
             ExecutionError::Overflow(..) => "a number, time or duration is out of range".to_owned(),

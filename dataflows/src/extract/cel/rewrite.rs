@@ -2,10 +2,11 @@
 //!
 //! | before | after |
 //! | --- | --- |
-//! | `a == b`, `a != b`, `a in b` | `@equal(a, b)`, `!@equal(a, b)`, `@within(a, b)` |
-//! | `a + b`, `[a, b]`, `{k: a}` | `@made(…)` around it |
+//! | `a == b`, `a != b`, `a in b`, `a + b` | `@equal(a, b)`, `!@equal(a, b)`, `@within(a, b)`, `@add(a, b)` |
+//! | `[a, b]`, `{k: a}` | `@made(…)` around it |
 //! | `r.map(x, e)` and the other macros | `@range(r)` in place of `r` |
-//! | `a.matches('b')`, `a.matches(b)` | `@matches(a, 'b')`, `@matchesComputed(a, b)` |
+//! | `a.matches('b')`, `a.matches(b)` | `@matches(a, 'b')`, `@matchesComputed(a, b)`; so with `find` and `findAll` |
+//! | `math.greatest(a)`, `math.least(a)` | `@read(a)` in place of `a` |
 //! | `a.f(b)` in the body of a macro | `@made(a).f(@made(b))`: reading a text again and again is work too |
 //!
 //! The interpreter builds the results of `map` and `filter` in place when it recognises their steps
@@ -16,7 +17,8 @@ use std::mem;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 
-use super::functions::{EQUAL, MADE, MATCHES, MATCHES_COMPUTED, RANGE, WITHIN};
+use super::functions::{ADD, EQUAL, MADE, RANGE, READ, WITHIN};
+use super::{ENV, check, library};
 
 /// Rewrites a checked expression.
 pub(super) fn rewrite(root: &mut IdedExpr) {
@@ -71,6 +73,9 @@ fn visit_call(node: &mut IdedExpr, repeated: bool) {
     let Expr::Call(call) = &mut node.expr else { return };
     call.target.iter_mut().for_each(|target| visit(target, repeated));
     call.args.iter_mut().for_each(|argument| visit(argument, repeated));
+    if library::regex::rewrite(call) {
+        return;
+    }
     match call.func_name.as_str() {
         operators::EQUALS => EQUAL.clone_into(&mut call.func_name),
         operators::IN => WITHIN.clone_into(&mut call.func_name),
@@ -78,17 +83,13 @@ fn visit_call(node: &mut IdedExpr, repeated: bool) {
             EQUAL.clone_into(&mut call.func_name);
             wrap(operators::LOGICAL_NOT, node);
         }
-        operators::ADD => wrap(MADE, node),
-        "matches" if call.args.len() + usize::from(call.target.is_some()) == 2 => {
-            if let Some(target) = call.target.take() {
-                call.args.insert(0, *target);
-            }
-            let literal = matches!(call.args.get(1).map(|pattern| &pattern.expr), Some(Expr::Literal(_)));
-            call.func_name = if literal { MATCHES } else { MATCHES_COMPUTED }.to_owned();
+        operators::ADD => ADD.clone_into(&mut call.func_name),
+        name if library::EXTREMES.iter().any(|(function, _)| *function == name) => {
+            call.args.iter_mut().for_each(|argument| wrap_in(READ, argument));
         }
         name if repeated && is_function(name) => {
-            // A name in front may belong to the function's: `optional.of`.
-            if let Some(target) = call.target.as_mut().filter(|target| !is_name(target)) {
+            let is_qualified = is_qualified(call);
+            if let Some(target) = call.target.as_mut().filter(|_| !is_qualified) {
                 wrap_in(MADE, target);
             }
             call.args.iter_mut().for_each(|argument| wrap_in(MADE, argument));
@@ -109,8 +110,11 @@ fn is_function(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-fn is_name(node: &IdedExpr) -> bool {
-    matches!(node.expr, Expr::Ident(_))
+/// Whether what stands in front of a function belongs to its name: `optional.of`.
+fn is_qualified(call: &CallExpr) -> bool {
+    let Some(Expr::Ident(name)) = call.target.as_ref().map(|target| &target.expr) else { return false };
+    let name = name.trim_start_matches('.');
+    library::NAMESPACES.contains(&name) && check::is_declared(&format!("{name}.{}", call.func_name), &ENV)
 }
 
 /// Wraps a node whose value may be large in a call of a function of one argument.

@@ -23,7 +23,7 @@ fn object() -> Value {
     })
 }
 
-fn run(expression: &str, object: &Value) -> Result<Value, Outcome> {
+pub(super) fn run(expression: &str, object: &Value) -> Result<Value, Outcome> {
     let expression =
         Expression::compile(expression).unwrap_or_else(|refusal| panic!("{expression}: {refusal:?}"));
     let node = Node::from(object);
@@ -173,7 +173,11 @@ fn failures_say_what_went_wrong() {
         ("object.spec.replicas.deeper", "a selection with `.` can't be applied to (int, string)"),
         ("object.spec.containers.name", "a selection with `.` can't be applied to (list, string)"),
         ("object.spec.args['x']", "a selection with `[ ]` can't be applied to (list, string)"),
-        ("object.spec.replicas + 'x'", "an operator can't be applied to values of these types"),
+        ("object.spec.replicas + 'x'", "`+` can't be applied to (int, string)"),
+        ("object.spec.replicas - 'x'", "an operator can't be applied to values of these types"),
+        ("object.spec.args - object.spec.args", "an operator can't be applied to values of these types"),
+        ("object.spec.args + object.metadata.labels", "`+` can't be applied to (list, map)"),
+        ("['a'] + {'b': 1, 'c': 2}", "`+` can't be applied to (list, map)"),
         ("object.spec.args + 'x'", "`+` can't be applied to (list, string)"),
         ("object.spec.args < object.spec.args", "`<` can't be applied to (list, list)"),
         ("object.spec.replicas in object.spec.replicas", "`in` can't be applied to (int, int)"),
@@ -193,7 +197,10 @@ fn failures_say_what_went_wrong() {
         ("1.0 / 0.0", "a number that is not finite"),
         ("[0.0 / 0.0]", "a number that is not finite"),
         ("{1: 'a', '1': 'b'}", "two keys that are the same in JSON"),
-        ("object.kind.matches(object.kind + '[')", "`matches` can't be applied to its argument's value"),
+        (
+            "object.kind.matches(object.kind + '[')",
+            "`matches` is given an invalid or too large regular expression",
+        ),
     ] {
         match run(expression, &object()) {
             Err(Outcome::Failure(failure)) => assert!(failure.contains(message), "{expression}: {failure}"),
@@ -247,7 +254,7 @@ fn expressions_that_can_only_fail_are_refused_with_a_remedy() {
         ("lower(object.name)", "unknown function `lower`", "standard functions"),
         ("startsWith(object.name, 'a')", "unknown function `startsWith`", "call it as `x.startsWith()`"),
         ("object.a.timestamp()", "unknown function `timestamp`", "call it as `timestamp(x)`"),
-        ("optional.some(1)", "unknown name `optional`", "the object is called"),
+        ("optional.some(1)", "unknown function `optional.some`", "standard functions"),
         ("Pod{name: 'x'}", "message of type `Pod`", "make a map"),
         ("object.a.matches('[')", "invalid or too large regular expression `[`", "RE2"),
         ("object.a.matches('(\\\\w{1000}){1000}')", "invalid or too large regular expression", "RE2"),
@@ -391,6 +398,20 @@ fn durations_are_written_as_go_writes_them() {
     }
 }
 
+const FUNCTIONS_OF_ONE: &str = "quantity isQuantity sign semver isSemver url isURL ip isIP ip.isCanonical cidr isCIDR strings.quote lists.range \
+     math.greatest math.least math.abs math.sqrt math.ceil math.bitNot format.named";
+const FUNCTIONS_OF_TWO: &str = "semver isSemver sets.contains sets.equivalent sets.intersects math.greatest math.bitShiftLeft math.bitShiftRight math.bitXor";
+const MEMBERS_OF_NONE: &str = "join lowerAscii upperAscii trim reverse isSorted sum min max flatten distinct sort isInteger asInteger \
+     asApproximateFloat sign major minor patch getScheme getHost getHostname getPort getEscapedPath getQuery family isUnspecified isLoopback \
+     isLinkLocalMulticast isLinkLocalUnicast isGlobalUnicast ip masked prefixLength";
+const MEMBERS_OF_ONE: &str = "charAt indexOf lastIndexOf join split substring format flatten includes find findAll add sub compareTo isLessThan \
+     isGreaterThan containsIP containsCIDR validate";
+const MEMBERS_OF_TWO: &str = "indexOf lastIndexOf replace split substring slice findAll";
+
+fn any_of(names: &'static str) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(names.split_whitespace().collect::<Vec<_>>())
+}
+
 /// Expressions over names that random JSON has.
 fn any_expression() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
@@ -422,6 +443,12 @@ fn any_expression() -> impl Strategy<Value = String> {
         "timestamp('9999-12-31T23:59:59.999Z')",
         "int",
         "optional.none()",
+        "quantity('1.5Gi')",
+        "semver('1.2.3')",
+        "url('http://a:1/b?c=d')",
+        "ip('::1')",
+        "cidr('10.0.0.0/8')",
+        "format.date()",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(5, 24, 3, |inner| {
@@ -442,6 +469,13 @@ fn any_expression() -> impl Strategy<Value = String> {
             pair.clone().prop_map(|(a, b)| format!("{a}.contains({b})")),
             pair.clone().prop_map(|(a, b)| format!("{a}.orValue({b})")),
             pair.clone().prop_map(|(a, b)| format!("{a}.optMap(x, {b})")),
+            pair.clone().prop_map(|(a, b)| format!("{a}.sortBy(x, {b})")),
+            (pair.clone(), any_of(MEMBERS_OF_ONE)).prop_map(|((a, b), name)| format!("{a}.{name}({b})")),
+            (pair.clone(), any_of(FUNCTIONS_OF_TWO)).prop_map(|((a, b), name)| format!("{name}({a}, {b})")),
+            (inner.clone(), inner.clone(), inner.clone(), any_of(MEMBERS_OF_TWO))
+                .prop_map(|(a, b, c, name)| format!("{a}.{name}({b}, {c})")),
+            (inner.clone(), any_of(FUNCTIONS_OF_ONE)).prop_map(|(a, name)| format!("{name}({a})")),
+            (inner.clone(), any_of(MEMBERS_OF_NONE)).prop_map(|(a, name)| format!("{a}.{name}()")),
             pair.prop_map(|(a, b)| format!("{{{a}: {b}}}")),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
             inner.clone().prop_map(|a| format!("[{a}, {a}]")),
@@ -561,7 +595,7 @@ proptest! {
 }
 
 /// JSON as a CEL literal.
-fn literal(value: &Value) -> String {
+pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Number(number) if number.as_i64() == Some(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
         Value::Number(number) if number.is_u64() && number.as_i64().is_none() => format!("{number}u"),

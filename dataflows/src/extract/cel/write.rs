@@ -12,6 +12,7 @@ use cel::common::types::{
 use cel::common::value::{CowVal, Val};
 
 use super::super::budget::{spend, spend_text};
+use super::library;
 
 /// Appends a value.
 ///
@@ -54,6 +55,8 @@ pub(super) fn json(value: &dyn Val, out: &mut Vec<u8>, env: &Env) -> Result<(), 
         }
     } else if let Some(kind) = value.downcast_ref::<CelType>() {
         string(kind.name(), out);
+    } else if let Some(text) = library::text_of(value) {
+        string(&text, out);
     } else {
         return Err(format!("the result is of type {}, which JSON can't hold", kind.name()));
     }
