@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use super::command::{Command, ListId, ListScope, ObjectKey};
 use super::facts::{Fact, TargetPlan};
-use super::views::{View, ViewId, Views};
+use super::views::{View, ViewId, ViewOf, Views};
 use crate::data::{Row, RowParts, TargetId, WatchId};
 use crate::extract::{AttributeProblem, Document, Gates, Projection};
 
@@ -92,7 +92,8 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    fn insert(&mut self, target: TargetId, view: View, row: Row) -> Given {
+    fn insert(&mut self, view: ViewOf<'_>, row: Row) -> Given {
+        let target = view.target;
         let view = self.views.enter(view);
         self.differences.rows.push(((view, row.clone()), 1));
         Given { target, view, row }
@@ -103,7 +104,8 @@ impl Output<'_> {
         self.differences.rows.push(((given.view, given.row.clone()), -1));
     }
 
-    fn insert_problem(&mut self, target: TargetId, view: View, problem: Problem) -> Trouble {
+    fn insert_problem(&mut self, view: ViewOf<'_>, problem: Problem) -> Trouble {
+        let target = view.target;
         let view = self.views.enter(view);
         self.differences.problems.push(((view, problem.clone()), 1));
         Trouble { target, view, problem }
@@ -418,7 +420,7 @@ impl Watch {
                 for plan in plans {
                     let problem = Problem { message: error.to_string(), ..Problem::default() };
                     let view = plan.view("", Gates::ALL);
-                    problems.push(out.insert_problem(plan.id, view, problem));
+                    problems.push(out.insert_problem(view, problem));
                 }
             }
         }
@@ -432,43 +434,43 @@ impl Watch {
 
 impl Known {
     /// Puts the row that a target gets now in place of the one that it had.
-    fn put(&mut self, target: TargetId, new: Option<(View, Row)>, out: &mut Output<'_>) {
+    fn put(&mut self, target: TargetId, new: Option<(ViewOf<'_>, Row)>, out: &mut Output<'_>) {
         let at = self.rows.iter().position(|given| given.target == target);
         match (at, new) {
             (None, None) => {}
             (Some(at), Some((view, row))) => {
                 let old = &mut self.rows[at];
-                if old.row != row || !out.views.is(old.view, &view) {
+                if old.row != row || !out.views.is(old.view, view) {
                     out.retract(old);
-                    *old = out.insert(target, view, row);
+                    *old = out.insert(view, row);
                 }
             }
             (Some(at), None) => {
                 let old = self.rows.swap_remove(at);
                 out.retract(&old);
             }
-            (None, Some((view, row))) => self.rows.push(out.insert(target, view, row)),
+            (None, Some((view, row))) => self.rows.push(out.insert(view, row)),
         }
     }
 }
 
 impl TargetPlan {
-    fn view(&self, namespace: &str, gates: Gates) -> View {
-        View { target: self.id, setting: self.setting, namespace: namespace.into(), gates }
+    fn view<'a>(&self, namespace: &'a str, gates: Gates) -> ViewOf<'a> {
+        ViewOf { target: self.id, setting: self.setting, namespace, gates }
     }
 }
 
 /// The row that a target gets from an object, if it selects the object.
-fn evaluate(
+fn evaluate<'d>(
     plan: &TargetPlan,
-    document: &Document<'_>,
+    document: &'d Document<'_>,
     problems: &mut Vec<Trouble>,
     out: &mut Output<'_>,
-) -> Option<(View, Row)> {
+) -> Option<(ViewOf<'d>, Row)> {
     let mut report = |gates: Gates, AttributeProblem { attribute, message }| {
         let (namespace, name) = (document.namespace().to_owned(), document.name().to_owned());
         let problem = Problem { namespace, name, attribute, message };
-        problems.push(out.insert_problem(plan.id, plan.view(document.namespace(), gates), problem));
+        problems.push(out.insert_problem(plan.view(document.namespace(), gates), problem));
     };
     let mut of_rules = Vec::new();
     let gates = plan.selection.gates(document, &mut of_rules);

@@ -27,6 +27,29 @@ pub(super) struct View {
     pub(super) gates: Gates,
 }
 
+/// A view that may not be known yet.
+#[derive(Clone, Copy)]
+pub(super) struct ViewOf<'a> {
+    pub(super) target: TargetId,
+    pub(super) setting: GateSetting,
+    pub(super) namespace: &'a str,
+    pub(super) gates: Gates,
+}
+
+impl ViewOf<'_> {
+    fn is(self, view: &View) -> bool {
+        let View { target, setting, namespace, gates } = view;
+        (self.target, self.setting, self.namespace, self.gates) == (*target, *setting, namespace, *gates)
+    }
+}
+
+impl From<ViewOf<'_>> for View {
+    fn from(view: ViewOf<'_>) -> Self {
+        let ViewOf { target, setting, namespace, gates } = view;
+        Self { target, setting, namespace: namespace.into(), gates }
+    }
+}
+
 /// The views of one worker that rows have.
 #[derive(Default)]
 pub(super) struct Views {
@@ -42,8 +65,8 @@ pub(super) struct Views {
 
 impl Views {
     /// The number of a view for one row more.
-    pub(super) fn enter(&mut self, view: View) -> ViewId {
-        match self.ids.entry(view) {
+    pub(super) fn enter(&mut self, view: ViewOf<'_>) -> ViewId {
+        match self.ids.entry(view.into()) {
             Entry::Occupied(known) => {
                 let id = *known.get();
                 if let Some(Some((_, rows))) = self.slots.get_mut(id.0 as usize) {
@@ -77,8 +100,8 @@ impl Views {
     }
 
     /// Whether a row that enters this view would get this number.
-    pub(super) fn is(&self, id: ViewId, view: &View) -> bool {
-        matches!(self.slots.get(id.0 as usize), Some(Some((known, _))) if known == view)
+    pub(super) fn is(&self, id: ViewId, view: ViewOf<'_>) -> bool {
+        matches!(self.slots.get(id.0 as usize), Some(Some((known, _))) if view.is(known))
     }
 
     /// Ends a batch: views without rows go. Gives the views that came and went.
@@ -101,39 +124,38 @@ impl Views {
 mod tests {
     use super::*;
 
+    fn of(target: u32, namespace: &str) -> ViewOf<'_> {
+        ViewOf { target: TargetId(target), setting: GateSetting(0), namespace, gates: Gates::ALL }
+    }
+
     fn view(target: u32, namespace: &str) -> View {
-        View {
-            target: TargetId(target),
-            setting: GateSetting(0),
-            namespace: namespace.into(),
-            gates: Gates::ALL,
-        }
+        of(target, namespace).into()
     }
 
     #[test]
     fn a_view_lives_from_its_first_row_to_its_last() {
         let mut views = Views::default();
-        let a = views.enter(view(1, "a"));
-        assert_eq!(views.enter(view(1, "a")), a);
-        let b = views.enter(view(1, "b"));
+        let a = views.enter(of(1, "a"));
+        assert_eq!(views.enter(of(1, "a")), a);
+        let b = views.enter(of(1, "b"));
         assert_ne!(a, b);
         assert_eq!(views.settle(), [((view(1, "a"), a), 1), ((view(1, "b"), b), 1)]);
         views.leave(a);
         assert_eq!(views.settle(), []);
         views.leave(a);
         assert_eq!(views.settle(), [((view(1, "a"), a), -1)]);
-        assert!(views.is(b, &view(1, "b")) && !views.is(a, &view(1, "a")));
-        assert_eq!(views.enter(view(2, "c")), a);
+        assert!(views.is(b, of(1, "b")) && !views.is(a, of(1, "a")));
+        assert_eq!(views.enter(of(2, "c")), a);
         assert_eq!(views.settle(), [((view(2, "c"), a), 1)]);
     }
 
     #[test]
     fn a_view_that_is_left_and_entered_in_one_batch_stays() {
         let mut views = Views::default();
-        let a = views.enter(view(1, "a"));
+        let a = views.enter(of(1, "a"));
         views.settle();
         views.leave(a);
-        assert_eq!(views.enter(view(1, "a")), a);
+        assert_eq!(views.enter(of(1, "a")), a);
         assert_eq!(views.settle(), []);
         views.leave(a);
         assert_eq!(views.settle().len(), 1);
