@@ -54,6 +54,7 @@ mod path;
 mod problem;
 mod profile;
 mod projection;
+mod quantity;
 mod selector;
 #[cfg(test)]
 mod tests;
