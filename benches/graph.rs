@@ -36,12 +36,11 @@ impl Subject {
             .map(|(name, path)| AttributeSpec {
                 name: name.into(),
                 path: path.into(),
-                optional: false,
-                default: None,
+                ..AttributeSpec::default()
             })
             .into();
         let gvk = Gvk::new("apps", "v1", "Deployment");
-        let profile = Profile::compile(&ProfileSpec { gvk, attributes }).unwrap();
+        let profile = Profile::compile(&ProfileSpec { gvk, attributes, ..ProfileSpec::default() }).unwrap();
         handle
             .set_target(Arc::new(TargetPlan {
                 id: TARGET,

@@ -38,7 +38,7 @@ pub(super) fn plan(input: &Input, profiles: &CompiledProfiles, plan: &mut Plan) 
             }
             (None, Some(parts), Some((spec, profile))) => TargetPlan::Active(ActiveTarget {
                 profile: profile.clone(),
-                fingerprint: fingerprint(spec, &parts.labels, &parts.names),
+                fingerprint: fingerprint(spec, profile.allows_secrets(), &parts.labels, &parts.names),
                 gvk: profile.gvk().clone(),
                 namespaces: parts.namespaces(&target.spec, input),
                 labels: parts.labels,
@@ -150,14 +150,19 @@ impl Parts {
 
 /// A hash of everything that decides what a row holds and whether an object gives one, namespaces apart. The order in
 /// which attributes and conditions are written does not matter.
-fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTreeSet<String>) -> u64 {
+fn fingerprint(
+    profile: &KollectProfileSpec,
+    allows_secrets: bool,
+    labels: &LabelSelector,
+    names: &BTreeSet<String>,
+) -> u64 {
     let mut attributes: Vec<_> = profile
         .attributes
         .iter()
         .map(|attribute| {
             // A default of null is not the same as none.
             let default = attribute.default.as_ref().map(|value| [value]);
-            json!([attribute.name, attribute.path, attribute.optional, default])
+            json!([attribute.name, attribute.path, attribute.type_, attribute.optional, default])
         })
         .collect();
     attributes.sort_by_cached_key(ToString::to_string);
@@ -168,7 +173,8 @@ fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTr
     }
     requirements.sort();
     requirements.dedup();
-    let all = json!([profile.target_gvk, attributes, labels.match_labels, requirements, names]);
+    let all =
+        json!([profile.target_gvk, attributes, allows_secrets, labels.match_labels, requirements, names]);
     let hash = Sha256::digest(all.to_string());
     hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

@@ -129,6 +129,8 @@ fn the_fingerprint_changes_with_what_a_row_is_made_of() {
         ("[{name: a, path: .a, default: 1}, {name: b, path: .b}]", ""),
         ("[{name: a, path: .a, default: '1'}, {name: b, path: .b}]", ""),
         ("[{name: a, path: .a, default: null}, {name: b, path: .b}]", ""),
+        ("[{name: a, path: .a, type: int}, {name: b, path: .b}]", ""),
+        ("[{name: a, path: .a, type: float}, {name: b, path: .b}]", ""),
         ("[{name: a, path: .a}, {name: b, path: .b}]", "names: [x]"),
         ("[{name: a, path: .a}, {name: b, path: .b}]", "names: [x, v]"),
         ("[{name: a, path: .a}, {name: b, path: .b}]", "labelSelector: {matchLabels: {x: v}}"),
