@@ -78,8 +78,9 @@ pub struct Attribute {
     pub default: Option<Value>,
 }
 
-/// The type of an attribute's values. Values are converted to it; one that can't be is a problem of the row, and null is a
-/// value of every type. Without a type, values stay as they are.
+/// The type of an attribute's values: `string`, `int` (64 bits), `float`, `bool`, `list`, `map`, `timestamp` (RFC 3339 in UTC) or
+/// `quantity` (as Kubernetes writes it). Values are converted to it; one that can't be is a problem of the row, and null is a value of
+/// every type. Without a type, values stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AttributeType {
