@@ -38,12 +38,11 @@ impl Subject {
             .map(|(name, path)| AttributeSpec {
                 name: name.into(),
                 path: path.into(),
-                optional: false,
-                default: None,
+                ..AttributeSpec::default()
             })
             .into();
         let gvk = Gvk::new("apps", "v1", "Deployment");
-        let profile = Profile::compile(&ProfileSpec { gvk, attributes }).unwrap();
+        let profile = Profile::compile(&ProfileSpec { gvk, attributes, ..ProfileSpec::default() }).unwrap();
         let setting = GateSetting::default();
         let plan = TargetPlan {
             id: TARGET,

@@ -62,16 +62,44 @@ pub struct Attribute {
     pub name: String,
     /// Where the value comes from: `cel:` and an expression over `object`, for example
     /// `cel:object.spec.replicas > 1`; or a JSONPath: `$.spec.replicas`, `{.spec.replicas}` or `.spec.replicas`. A JSONPath with a wildcard, slice,
-    /// filter or `..` gives a list, any other the value itself.
+    /// filter or `..` gives a list, any other the value itself. For Secrets and ConfigMaps also a field of the Helm release in
+    /// them: `helm:release.chartVersion`.
     #[schemars(length(min = 1, max = 16384))]
     pub path: String,
+    /// The type of its values.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<AttributeType>,
     /// Leaves the attribute out of a row where it has no value. Without this a missing value is null.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
-    /// The value where there is none: any JSON value.
+    /// The value where there is none: any JSON value that fits `type`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schemars(schema_with = "schema::any")]
     pub default: Option<Value>,
+}
+
+/// The type of an attribute's values: `string`, `int` (64 bits), `float`, `bool`, `list`, `map`, `timestamp` (RFC 3339 in UTC) or
+/// `quantity` (as Kubernetes writes it). Values are converted to it; one that can't be is a problem of the row, and null is a value of
+/// every type. Without a type, values stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AttributeType {
+    /// A text.
+    String,
+    /// An integer of 64 bits.
+    Int,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+    /// A list.
+    List,
+    /// A map.
+    Map,
+    /// A time in RFC 3339, in UTC.
+    Timestamp,
+    /// A quantity of Kubernetes, in canonical form.
+    Quantity,
 }
 
 /// A value that is given, be it null, is not the same as none.

@@ -1,15 +1,17 @@
 //! Profiles, compiled once a spec.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kollect_dataflows::data::Gvk;
-use kollect_dataflows::extract::{AttributeSpec, CompileProblem, Profile, ProfileSpec};
+use kollect_dataflows::extract::{
+    ALLOW_SECRET_EXTRACTION, AttributeSpec, CompileProblem, Profile, ProfileSpec, ValueType,
+};
 
 use super::fields::Reporter;
 use super::problem::{ResourceRef, reason};
 use super::{Input, Plan, ProfilePlan, ResourceName};
-use crate::api::{KollectProfile, KollectProfileSpec};
+use crate::api::{AttributeType, KollectProfile, KollectProfileSpec};
 
 /// The kind of the resources.
 pub(super) const KIND: &str = "KollectProfile";
@@ -30,10 +32,12 @@ impl CompiledProfiles {
         self.0.retain(|name, _| input.profiles.contains_key(name));
         for (name, resource) in &input.profiles {
             let known = self.0.get(name).is_some_and(|compiled| {
-                Arc::ptr_eq(&compiled.resource, resource) || compiled.resource.spec == resource.spec
+                Arc::ptr_eq(&compiled.resource, resource)
+                    || compiled.resource.spec == resource.spec
+                        && allows_secrets(&compiled.resource) == allows_secrets(resource)
             });
             if !known {
-                let result = Profile::compile(&spec(&resource.spec)).map(Arc::new);
+                let result = Profile::compile(&spec(resource)).map(Arc::new);
                 self.0.insert(name.clone(), Compiled { resource: Arc::clone(resource), result });
             }
             let problems = self.problems(name);
@@ -49,7 +53,7 @@ impl CompiledProfiles {
                     "give at least one attribute",
                 );
             }
-            report(&resource.spec, problems, &mut reporter);
+            report(problems, &mut reporter);
             plan.profiles.insert(name.clone(), ProfilePlan { usable, targets: 0 });
         }
     }
@@ -68,31 +72,46 @@ impl CompiledProfiles {
     }
 }
 
-fn spec(spec: &KollectProfileSpec) -> ProfileSpec {
+/// Whether the resource is annotated as one that may read the values of Secrets.
+fn allows_secrets(resource: &KollectProfile) -> bool {
+    let annotations = resource.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(ALLOW_SECRET_EXTRACTION)).is_some_and(|value| value == "true")
+}
+
+fn spec(resource: &KollectProfile) -> ProfileSpec {
+    let spec = &resource.spec;
     let attributes = spec.attributes.iter().map(|attribute| AttributeSpec {
         name: attribute.name.clone(),
         path: attribute.path.clone(),
+        value_type: attribute.type_.map(value_type),
         optional: attribute.optional,
         default: attribute.default.clone(),
     });
     let gvk = &spec.target_gvk;
-    ProfileSpec { gvk: Gvk::new(&gvk.group, &gvk.version, &gvk.kind), attributes: attributes.collect() }
+    ProfileSpec {
+        gvk: Gvk::new(&gvk.group, &gvk.version, &gvk.kind),
+        attributes: attributes.collect(),
+        allow_secrets: allows_secrets(resource),
+    }
 }
 
-/// A problem of an attribute concerns its name or its path; where the name is bad, that problem comes first.
-fn report(spec: &KollectProfileSpec, problems: &[CompileProblem], reporter: &mut Reporter<'_>) {
-    let mut names = BTreeSet::from([""]);
-    let mut bad_names: BTreeSet<usize> = spec
-        .attributes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, attribute)| (!names.insert(&attribute.name)).then_some(index))
-        .collect();
+fn value_type(name: AttributeType) -> ValueType {
+    match name {
+        AttributeType::String => ValueType::String,
+        AttributeType::Int => ValueType::Int,
+        AttributeType::Float => ValueType::Float,
+        AttributeType::Bool => ValueType::Bool,
+        AttributeType::List => ValueType::List,
+        AttributeType::Map => ValueType::Map,
+        AttributeType::Timestamp => ValueType::Timestamp,
+        AttributeType::Quantity => ValueType::Quantity,
+    }
+}
+
+fn report(problems: &[CompileProblem], reporter: &mut Reporter<'_>) {
     for problem in problems {
-        let part = if bad_names.remove(&problem.index) { "name" } else { "path" };
-        let field = format!("spec.attributes[{}].{part}", problem.index);
         reporter.report(
-            field,
+            format!("spec.attributes[{}].{}", problem.index, problem.field),
             reason::PROFILE_INVALID,
             format!("attribute {}: {}", problem.attribute, problem.message),
             &problem.remedy,

@@ -182,7 +182,7 @@ impl Parts {
         input: &Input,
     ) -> ActiveTarget {
         ActiveTarget {
-            fingerprint: fingerprint(spec, &self.spec),
+            fingerprint: fingerprint(spec, profile.allows_secrets(), &self.spec),
             gate_setting: self.gate_setting(),
             sight: self.selectors.sight(target, input),
             profile: Arc::clone(profile),
@@ -242,14 +242,14 @@ fn rule(
 
 /// A hash of everything that decides what a row holds and whether an object gives one, namespaces apart. The order in
 /// which attributes and conditions are written does not matter.
-fn fingerprint(profile: &KollectProfileSpec, selection: &SelectionSpec) -> u64 {
+fn fingerprint(profile: &KollectProfileSpec, allows_secrets: bool, selection: &SelectionSpec) -> u64 {
     let mut attributes: Vec<_> = profile
         .attributes
         .iter()
         .map(|attribute| {
             // A default of null is not the same as none.
             let default = attribute.default.as_ref().map(|value| [value]);
-            json!([attribute.name, attribute.path, attribute.optional, default])
+            json!([attribute.name, attribute.path, attribute.type_, attribute.optional, default])
         })
         .collect();
     attributes.sort_by_cached_key(ToString::to_string);
@@ -258,7 +258,7 @@ fn fingerprint(profile: &KollectProfileSpec, selection: &SelectionSpec) -> u64 {
         .iter()
         .map(|rule| json!([rule.index, canonical(&rule.labels), rule.condition, rule.group]))
         .collect();
-    hash(&json!([profile.target_gvk, attributes, rules, selection.names]))
+    hash(&json!([profile.target_gvk, attributes, allows_secrets, rules, selection.names]))
 }
 
 /// A selector without what makes no difference: the order of its conditions, and conditions said twice.

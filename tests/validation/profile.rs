@@ -26,6 +26,8 @@ fn accepts_every_field() {
           {name: replicas, path: "{.spec.replicas}", default: 1},
           {name: labels, path: "cel:object.metadata.labels", default: {a: [1, null, {b: true}]}},
           {name: paused, path: .spec.paused, default: null, optional: false},
+          {name: created, path: .metadata.creationTimestamp, type: timestamp},
+          {name: images, path: "$..image", type: list, default: []},
         ]"#,
     ));
 }
@@ -67,7 +69,7 @@ fn rejects_an_unknown_field() {
     rejects(
         &attributes("[{name: a, path: .a, zzz: 1}]"),
         "spec.attributes[0].zzz",
-        "the fields are default, name, optional, path",
+        "the fields are default, name, optional, path, type",
     );
 }
 
@@ -124,6 +126,9 @@ fn rejects_values_of_another_type() {
             "spec.attributes[0].optional",
             "true or false is expected",
         ),
+        ("[{name: a, path: .a, type: integer}]", "spec.attributes[0].type", "int"),
+        ("[{name: a, path: .a, type: Int}]", "spec.attributes[0].type", "int"),
+        ("[{name: a, path: .a, type: [int]}]", "spec.attributes[0].type", "text is expected"),
         ("[null]", "spec.attributes[0]", "a mapping is expected"),
         ("[a]", "spec.attributes[0]", "a mapping is expected"),
     ] {
@@ -142,6 +147,78 @@ fn rejects_what_is_too_much() {
     );
     let many: Vec<_> = (0..257).map(|i| format!("{{name: a{i}, path: .a}}")).collect();
     rejects(&attributes(&format!("[{}]", many.join(","))), "spec.attributes", "at most 256");
+}
+
+#[test]
+fn accepts_every_type() {
+    for kind in ["string", "int", "float", "bool", "list", "map", "timestamp", "quantity", "null"] {
+        accepts(&attributes(&format!("[{{name: a, path: .a, type: {kind}}}]")));
+    }
+}
+
+#[test]
+fn accepts_a_default_that_fits_the_type() {
+    for (kind, default) in [
+        ("int", "1"),
+        ("int", "'1'"),
+        ("string", "1"),
+        ("list", "[]"),
+        ("quantity", "500m"),
+        ("bool", "null"),
+    ] {
+        accepts(&attributes(&format!("[{{name: a, path: .a, type: {kind}, default: {default}}}]")));
+    }
+}
+
+#[test]
+fn rejects_a_default_that_does_not_fit_the_type() {
+    rejects_offline(
+        &attributes("[{name: a, path: .a}, {name: b, path: .b, type: int, default: many}]"),
+        "spec.attributes[1].default",
+        "give an integer",
+    );
+}
+
+#[test]
+fn rejects_a_type_that_a_list_does_not_have() {
+    rejects_offline(
+        &attributes("[{name: a, path: '$.a[*]', type: string}]"),
+        "spec.attributes[0].type",
+        "make the type `list`",
+    );
+}
+
+/// A profile of Secrets with these annotations and this path.
+fn secrets(annotations: &str, path: &str) -> String {
+    let spec =
+        format!("{{targetGVK: {{version: v1, kind: Secret}}, attributes: [{{name: a, path: '{path}'}}]}}");
+    let mut profile: serde_json::Value = serde_json::from_str(&profile(&spec)).unwrap();
+    profile["metadata"]["annotations"] = serde_json::from_str(annotations).unwrap();
+    profile.to_string()
+}
+
+#[test]
+fn accepts_a_profile_of_secrets_that_can_not_reach_their_values() {
+    accepts(&secrets("{}", "$.type"));
+    accepts(&secrets("{}", "cel:object.metadata.labels"));
+}
+
+#[test]
+fn accepts_a_profile_of_secrets_that_may_read_their_values() {
+    accepts(&secrets(r#"{"kollect.dev/allow-secret-extraction": "true"}"#, "$.data"));
+}
+
+#[test]
+fn rejects_a_profile_that_can_reach_the_values_of_secrets() {
+    for annotations in ["{}", r#"{"kollect.dev/allow-secret-extraction": "false"}"#] {
+        for path in ["$.data.password", "$..password", "cel:object"] {
+            rejects_offline(
+                &secrets(annotations, path),
+                "spec.attributes[0].path",
+                "kollect.dev/allow-secret-extraction",
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! An object as it came, read for extraction.
 
+use std::cell::OnceCell;
 use std::fmt;
 
-use super::node::Node;
+use super::guard::{LAST_APPLIED, VALUES};
+use super::helm::Release;
+use super::node::{Members, Node};
 use super::projection::Projection;
-
-/// The annotation in which `kubectl apply` keeps a copy of the object.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// An object, read from its bytes.
 ///
@@ -14,12 +14,25 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// everyone may rely on:
 ///
 /// - identity and labels are always there;
-/// - `data` and `stringData` of a core Secret are not there, nor is the annotation in which `kubectl apply` repeats
-///   them: no profile, log or error can show them. An object that does not say its kind may be a Secret and
-///   is treated as one;
+/// - `data` and `stringData` of a core Secret are withheld, and so is the annotation in which `kubectl apply` repeats
+///   them: no log or error can show them, and no profile but one that [may](super::ProfileSpec::allow_secrets). An object that does
+///   not say its kind may be a Secret and is treated as one;
 /// - its `Debug` output shows the identity and no content.
 pub struct Document<'a> {
+    /// What every profile may see.
     root: Node<'a>,
+    /// What was taken out of a Secret.
+    withheld: Option<Withheld<'a>>,
+    /// A Secret with what was taken out of it, once it was asked for.
+    entire: OnceCell<Node<'a>>,
+    /// The Helm release in the object, once it was asked for.
+    release: OnceCell<Result<Option<Release>, &'static str>>,
+}
+
+/// What is taken out of a Secret.
+struct Withheld<'a> {
+    values: Vec<(&'static str, Node<'a>)>,
+    last_applied: Option<Node<'a>>,
 }
 
 impl<'a> Document<'a> {
@@ -41,7 +54,7 @@ impl<'a> Document<'a> {
     }
 
     fn from_root(root: Node<'a>) -> Result<Self, DocumentError> {
-        let mut document = Self { root };
+        let mut document = Self { root, withheld: None, entire: OnceCell::new(), release: OnceCell::new() };
         if !matches!(document.root, Node::Object(_)) {
             return Err(DocumentError::NotAnObject);
         }
@@ -49,7 +62,7 @@ impl<'a> Document<'a> {
             return Err(DocumentError::NoName);
         }
         if document.may_be_secret() {
-            document.strip();
+            document.withhold();
         }
         Ok(document)
     }
@@ -60,19 +73,60 @@ impl<'a> Document<'a> {
         secret && core
     }
 
-    fn strip(&mut self) {
+    fn withhold(&mut self) {
         let Node::Object(members) = &mut self.root else { return };
-        members.remove("data");
-        members.remove("stringData");
-        if let Some(Node::Object(metadata)) = members.get_mut("metadata")
-            && let Some(Node::Object(annotations)) = metadata.get_mut("annotations")
-        {
-            annotations.remove(LAST_APPLIED);
+        let values: Vec<_> = VALUES.into_iter().filter_map(|key| Some((key, members.remove(key)?))).collect();
+        let last_applied = annotations(members).and_then(|annotations| annotations.remove(LAST_APPLIED));
+        if !values.is_empty() || last_applied.is_some() {
+            self.withheld = Some(Withheld { values, last_applied });
         }
     }
 
+    /// What every profile may see of the object.
     pub(super) fn root(&self) -> &Node<'a> {
         &self.root
+    }
+
+    /// The object with the values of a Secret: only for profiles that may read them.
+    pub(super) fn entire(&self) -> &Node<'a> {
+        let Some(withheld) = &self.withheld else { return &self.root };
+        self.entire.get_or_init(|| {
+            let mut root = self.root.clone();
+            if let Node::Object(members) = &mut root {
+                for (key, node) in &withheld.values {
+                    members.insert(key, node.clone());
+                }
+                if let (Some(copy), Some(annotations)) = (&withheld.last_applied, annotations(members)) {
+                    annotations.insert(LAST_APPLIED, copy.clone());
+                }
+            }
+            root
+        })
+    }
+
+    /// What can be asked of the Helm release in the object; nothing if it is none. A release is read once, whoever asks. Also of
+    /// a Secret: none of its values come out but what a [`Release`] keeps.
+    ///
+    /// # Errors
+    /// The object says that it is a release, and can't be read as one: a lowercase sentence.
+    pub(super) fn release(&self) -> Result<Option<&Release>, &'static str> {
+        let release = self.release.get_or_init(|| {
+            let is_release =
+                self.text(&["type"]) == Some("helm.sh/release.v1") || self.label("owner") == Some("helm");
+            if !is_release {
+                return Ok(None);
+            }
+            let withheld = self
+                .withheld
+                .as_ref()
+                .and_then(|withheld| withheld.values.iter().find(|(key, _)| *key == "data"));
+            let data = withheld.map(|(_, data)| data).or_else(|| self.root.get("data"));
+            match data.and_then(|data| data.get("release")?.as_text()) {
+                Some(text) => Release::decode(text).map(Some),
+                None => Err("the object is labelled as a Helm release, but has no data.release"),
+            }
+        });
+        release.as_ref().map(Option::as_ref).map_err(|error| *error)
     }
 
     fn text(&self, keys: &[&str]) -> Option<&str> {
@@ -129,6 +183,14 @@ impl<'a> Document<'a> {
             .into_iter()
             .flat_map(|members| members.iter())
             .filter_map(|(key, value)| Some((key, value.as_text()?)))
+    }
+}
+
+fn annotations<'m, 'a>(members: &'m mut Members<'a>) -> Option<&'m mut Members<'a>> {
+    let Some(Node::Object(metadata)) = members.get_mut("metadata") else { return None };
+    match metadata.get_mut("annotations") {
+        Some(Node::Object(annotations)) => Some(annotations),
+        _ => None,
     }
 }
 
@@ -223,6 +285,29 @@ mod tests {
         for incomplete in ["kind", "apiVersion"] {
             secret.as_object_mut().unwrap().remove(incomplete);
             assert!(!written(&secret).contains("canary"), "without {incomplete}");
+        }
+    }
+
+    #[test]
+    fn an_entire_secret_is_the_secret_as_it_came() {
+        for secret in [
+            json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"k": "v"}, "stringData": null,
+                "metadata": {"name": "s", "annotations": {LAST_APPLIED: "copy", "a": "b", "z": "y"}}}),
+            json!({"data": {}, "metadata": {"name": "s", "annotations": {}}, "immutable": true}),
+            json!({"metadata": {"name": "s", "annotations": {LAST_APPLIED: null}}, "kind": "Secret", "apiVersion": "v1"}),
+            json!({"kind": "Secret", "metadata": {"name": "s", "annotations": "none"}, "stringData": ["v"]}),
+            json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "s"}, "data": {"k": "v"}}),
+        ] {
+            let bytes = secret.to_string();
+            let document = Document::parse(bytes.as_bytes()).unwrap();
+            for _ in 0..2 {
+                assert_eq!(serde_json::to_value(document.entire()).unwrap(), secret);
+            }
+            if secret["kind"] != "ConfigMap" {
+                let shown = serde_json::to_value(document.root()).unwrap();
+                assert!(shown.get("data").is_none() && shown.get("stringData").is_none(), "{shown}");
+                assert_eq!(shown["metadata"]["annotations"].get(LAST_APPLIED), None);
+            }
         }
     }
 

@@ -16,6 +16,9 @@
 //!
 //! - `cel:<expression>`, with the object as `object`: CEL's standard library, optionals (`object.?a.?b.orValue(0)`), and the libraries of
 //!   Kubernetes' own CEL: strings, lists, sets, math, regex, quantity, semver, url, ip, cidr and format.
+//! - `helm:release.<field>`, in profiles of Secrets and ConfigMaps: what a Helm 3 release is called, its revision and status, the
+//!   metadata of its chart, and the values its user gave, without sensitive ones. An object that is no release has no value. It
+//!   is read once an object.
 //! - Anything else is a JSONPath: RFC 9535 (`$.a.b`), the same without `$` (`.a.b`), kubectl's braces
 //!   (`{.a.b}`), and in all of them keys with `-` and `/` without quotes, and kubectl's escaped dots. A path with a wildcard, slice,
 //!   filter, union or `..` yields a list, even of one value or none; any other yields the value itself.
@@ -23,7 +26,8 @@
 //! # Values
 //!
 //! A JSON null in the object is a value. A JSONPath has no value when it finds nothing; a CEL expression when it fails (a key
-//! that does not exist is a failure in CEL) or gives `optional.none()`. Without a value
+//! that does not exist is a failure in CEL) or gives `optional.none()`; any of them when it can't be converted to the attribute's
+//! type. Without a value
 //!
 //! - the default is taken, if there is one;
 //! - else an optional attribute is left out;
@@ -33,6 +37,19 @@
 //! Integers are exact from `i64::MIN` to `u64::MAX`. CEL's timestamps are written in RFC 3339, its durations as Kubernetes
 //! writes them (`1h30m0s`), its bytes in base64, and quantities, versions, URLs, addresses and networks as their canonical texts; NaN and
 //! infinities are failures.
+//!
+//! # Types
+//!
+//! An attribute may have a [`ValueType`]. Its values are then of that type: converted where they can be (`"3"` to the int 3), and a
+//! failure of the evaluation where they can't. A null stays null, whatever the type. A path that yields lists can only
+//! have the type list: a type is about the value as a whole. A default is converted when the profile is compiled.
+//!
+//! # Secrets
+//!
+//! A profile of core Secrets that can reach their values does not compile, unless it is
+//! [allowed to](ProfileSpec::allow_secrets); what it can reach is told from the analysis that the projection uses. And whatever
+//! compiles, a [`Document`] shows these values to no other profile. `helm:` needs no permission: nothing but what
+//! it is about comes out of a release.
 //!
 //! # Bounds
 //!
@@ -47,6 +64,8 @@
 //! | nesting of a CEL expression, and of its brackets | 64, 32 |
 //! | macros (`map`, `all`, …) within macros of a CEL expression | 4 |
 //! | size of a compiled regular expression of a CEL expression | 256 KiB |
+//! | a Helm release, stored and unpacked | 4 MiB, 32 MiB |
+//! | one part of a Helm release that can be asked for | 1 MiB |
 //! | values visited or copied by one evaluation of one attribute, a text counting one for every 32 bytes | 1,000,000 |
 //!
 //! The functions of the libraries count what they read and what they make; one that may make much of little is paid for before it
@@ -55,6 +74,8 @@
 mod budget;
 mod cel;
 mod document;
+mod guard;
+mod helm;
 mod node;
 mod path;
 mod problem;
@@ -65,8 +86,10 @@ mod selection;
 mod selector;
 #[cfg(test)]
 mod tests;
+mod types;
 
 pub use document::{Document, DocumentError};
+pub use guard::ALLOW_SECRET_EXTRACTION;
 pub use problem::{AttributeProblem, CompileProblem};
 pub use profile::{AttributeSpec, Extraction, Profile, ProfileSpec};
 pub use projection::Projection;
@@ -75,3 +98,4 @@ pub use selection::{
     WATCH_LABEL, Wish,
 };
 pub use selector::{LabelSelector, Operator, Requirement, SelectorError};
+pub use types::ValueType;

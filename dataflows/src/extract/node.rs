@@ -104,8 +104,18 @@ impl<'a> Members<'a> {
         self.0.iter_mut().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
-    pub(super) fn remove(&mut self, key: &str) {
-        self.0.retain(|(name, _)| name != key);
+    /// Takes a member out.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Node<'a>> {
+        let position = self.0.iter().position(|(name, _)| name == key)?;
+        Some(self.0.remove(position).1)
+    }
+
+    /// Puts a member in, in place of one with the same key.
+    pub(super) fn insert(&mut self, key: &'static str, node: Node<'a>) {
+        match self.0.binary_search_by(|(name, _)| name.as_ref().cmp(key)) {
+            Ok(position) => self.0[position].1 = node,
+            Err(position) => self.0.insert(position, (Cow::Borrowed(key), node)),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -115,6 +125,13 @@ impl<'a> Members<'a> {
     /// The members in the order of their keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Node<'a>)> {
         self.0.iter().map(|(name, node)| (name.as_ref(), node))
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The members, to change their values.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Node<'a>)> {
+        self.0.iter_mut().map(|(name, node)| (&**name, node))
     }
 }
 

@@ -10,6 +10,8 @@ pub struct CompileProblem {
     pub index: usize,
     /// Name of the attribute.
     pub attribute: String,
+    /// The field of the attribute that it is about: `name`, `path`, `type` or `default`.
+    pub field: &'static str,
     /// What is wrong: a lowercase sentence.
     pub message: String,
     /// What to do about it.

@@ -99,6 +99,14 @@ impl Reads {
         }
     }
 
+    /// Whether anything is read of the value that `keys` lead to, and be it that it is there.
+    pub(super) fn reach(&self, keys: &[&str]) -> bool {
+        let Some((key, rest)) = keys.split_first() else { return true };
+        self.whole
+            || self.members.iter().any(|(name, reads)| name == key && reads.reach(rest))
+            || self.every.as_ref().is_some_and(|reads| reads.reach(rest))
+    }
+
     /// Adds what is read of every member to what is read of single ones, so that one look-up finds it all.
     fn settle(&mut self) {
         if self.whole {
@@ -244,11 +252,15 @@ mod tests {
             .map(|(i, path)| AttributeSpec {
                 name: format!("{i}"),
                 path: (*path).to_owned(),
-                optional: false,
-                default: None,
+                ..AttributeSpec::default()
             })
             .collect();
-        Profile::compile(&ProfileSpec { gvk: Gvk::new("apps", "v1", "Deployment"), attributes }).unwrap()
+        Profile::compile(&ProfileSpec {
+            gvk: Gvk::new("apps", "v1", "Deployment"),
+            attributes,
+            ..ProfileSpec::default()
+        })
+        .unwrap()
     }
 
     fn projected(paths: &[&str], object: &Value) -> Value {

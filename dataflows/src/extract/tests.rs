@@ -9,7 +9,7 @@ use super::*;
 use crate::data::Gvk;
 
 fn attribute(name: &str, path: &str) -> AttributeSpec {
-    AttributeSpec { name: name.into(), path: path.into(), optional: false, default: None }
+    AttributeSpec { name: name.into(), path: path.into(), ..AttributeSpec::default() }
 }
 
 fn optional(name: &str, path: &str) -> AttributeSpec {
@@ -24,6 +24,7 @@ fn compile(attributes: &[AttributeSpec]) -> Result<Profile, Vec<CompileProblem>>
     Profile::compile(&ProfileSpec {
         gvk: Gvk::new("apps", "v1", "Deployment"),
         attributes: attributes.to_vec(),
+        ..ProfileSpec::default()
     })
 }
 
@@ -99,6 +100,72 @@ fn what_has_no_value_is_left_out_or_gets_the_default_or_is_null() {
     }
 }
 
+fn typed(path: &str, value_type: ValueType) -> AttributeSpec {
+    AttributeSpec { value_type: Some(value_type), ..attribute("x", path) }
+}
+
+#[test]
+fn values_get_the_type_of_their_attribute() {
+    let failure = vec![AttributeProblem {
+        attribute: "x".into(),
+        message: "the value is a number that can't be converted to bool; expected is true, false, or a string of one of them"
+            .into(),
+    }];
+    let spec = typed("$.spec.replicas", ValueType::Bool);
+    for (spec, attributes, problems) in [
+        (typed("$.spec.replicas", ValueType::String), r#"{"x":"3"}"#, vec![]),
+        (typed("$.spec.replicas", ValueType::Float), r#"{"x":3.0}"#, vec![]),
+        (typed("cel:'1' + string(object.spec.replicas)", ValueType::Int), r#"{"x":13}"#, vec![]),
+        (typed("$.spec.containers[*].image", ValueType::List), r#"{"x":["a","b"]}"#, vec![]),
+        (typed("$.nope[*]", ValueType::List), r#"{"x":[]}"#, vec![]),
+        (typed("$.spec.none", ValueType::Int), r#"{"x":null}"#, vec![]),
+        (typed("$.nope", ValueType::Int), r#"{"x":null}"#, vec![]),
+        // What can't be converted is a failed evaluation like any other.
+        (spec.clone(), r#"{"x":null}"#, failure),
+        (AttributeSpec { optional: true, ..spec.clone() }, "{}", vec![]),
+        (AttributeSpec { default: Some(json!("true")), ..spec.clone() }, r#"{"x":true}"#, vec![]),
+        (AttributeSpec { default: Some(Value::Null), ..spec }, r#"{"x":null}"#, vec![]),
+    ] {
+        let expected = Extraction { attributes: attributes.into(), problems };
+        assert_eq!(evaluate(std::slice::from_ref(&spec)), expected, "{spec:?}");
+        // The commas and keys around it are left alone.
+        let rest = expected.attributes.trim_start_matches('{').trim_end_matches('}').to_owned();
+        let around = evaluate(&[attribute("a", "$.kind"), spec.clone(), attribute("z", "$.kind")]);
+        let comma = if rest.is_empty() { "" } else { "," };
+        assert_eq!(
+            around.attributes,
+            format!(r#"{{"a":"Deployment"{comma}{rest},"z":"Deployment"}}"#),
+            "{spec:?}"
+        );
+    }
+}
+
+#[test]
+fn types_that_a_value_or_default_can_not_have_are_refused() {
+    for (spec, field, message, remedy) in [
+        (
+            typed("$.spec.containers[*].image", ValueType::String),
+            "type",
+            "the path always gives a list, which is no string",
+            "make the type `list`, or write a path that names one value, for example with `[0]` in place of `[*]`",
+        ),
+        (
+            AttributeSpec { default: Some(json!("many")), ..typed("$.spec.replicas", ValueType::Int) },
+            "default",
+            "the default is not of the attribute's type int",
+            "give an integer of 64 bits, or a string of one, or null",
+        ),
+    ] {
+        let problems = compile(std::slice::from_ref(&spec)).expect_err("refused");
+        let told: Vec<_> =
+            problems.iter().map(|p| (p.field, p.message.as_str(), p.remedy.as_str())).collect();
+        assert_eq!(told, [(field, message, remedy)]);
+    }
+    let both = AttributeSpec { default: Some(json!("a")), ..typed("$.a..b", ValueType::Bool) };
+    let fields: Vec<_> = compile(&[both]).expect_err("refused").iter().map(|problem| problem.field).collect();
+    assert_eq!(fields, ["type", "default"]);
+}
+
 #[test]
 fn one_attribute_that_fails_leaves_the_others_alone_and_problems_are_sorted() {
     let extraction = evaluate(&[
@@ -125,6 +192,8 @@ fn all_problems_of_all_attributes_are_reported_at_once() {
     .expect_err("refused");
     let told: Vec<_> = problems.iter().map(|problem| (problem.index, problem.attribute.as_str())).collect();
     assert_eq!(told, [(1, ""), (1, ""), (2, "a"), (3, "b"), (4, "a"), (4, "a")]);
+    let fields: Vec<_> = problems.iter().map(|problem| problem.field).collect();
+    assert_eq!(fields, ["name", "path", "name", "path", "name", "path"]);
     assert_eq!(problems[2].message, "the name is already used by attribute number 1");
     assert_eq!(
         problems[3].to_string(),

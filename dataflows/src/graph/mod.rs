@@ -30,9 +30,9 @@
 //!     attributes: vec![AttributeSpec {
 //!         name: "replicas".into(),
 //!         path: "$.spec.replicas".into(),
-//!         optional: false,
-//!         default: None,
+//!         ..AttributeSpec::default()
 //!     }],
+//!     ..ProfileSpec::default()
 //! })
 //! .map_err(|problems| problems[0].clone())?;
 //!

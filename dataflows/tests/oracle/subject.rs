@@ -29,7 +29,7 @@ fn profile(watch: u32, number: u8) -> Profile {
         name: name.to_owned(),
         path: path.to_owned(),
         optional,
-        default: None,
+        ..AttributeSpec::default()
     };
     let mut attributes = vec![attribute("v", "$.spec.v", false)];
     match number {
@@ -37,7 +37,7 @@ fn profile(watch: u32, number: u8) -> Profile {
         1 => attributes.push(attribute("w", "$.spec.w", true)),
         _ => attributes.push(attribute("n", "cel:object.spec.n + 1", false)),
     }
-    Profile::compile(&ProfileSpec { gvk: gvk(watch), attributes }).unwrap()
+    Profile::compile(&ProfileSpec { gvk: gvk(watch), attributes, ..ProfileSpec::default() }).unwrap()
 }
 
 /// The selections of the model.

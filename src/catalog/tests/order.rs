@@ -11,6 +11,8 @@ const DOCUMENTS: &[&str] = &[
     "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Pod}, attributes: [{name: a, path: .b}]}",
     "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Pod}, attributes: [{name: a, path: '$['}]}",
     "kind: KollectProfile\nmetadata: {namespace: a, name: q}\nspec: {targetGVK: {group: apps, version: v1, kind: Deployment}, attributes: [{name: a, path: 'cel:object.a'}]}",
+    "kind: KollectProfile\nmetadata: {namespace: a, name: q}\nspec: {targetGVK: {version: v1, kind: Secret}, attributes: [{name: a, path: .data.a}]}",
+    "kind: KollectProfile\nmetadata: {namespace: a, name: q, annotations: {kollect.dev/allow-secret-extraction: 'true'}}\nspec: {targetGVK: {version: v1, kind: Secret}, attributes: [{name: a, path: .data.a}]}",
     "kind: KollectTarget\nmetadata: {namespace: a, name: t, labels: {x: v}}\nspec: {profileRef: p}",
     "kind: KollectTarget\nmetadata: {namespace: a, name: t}\nspec: {profileRef: q, namespaceSelector: {matchLabels: {team: a}}}",
     "kind: KollectTarget\nmetadata: {namespace: a, name: u, labels: {x: v}}\nspec: {profileRef: missing}",

@@ -43,6 +43,29 @@ const CASES: &[Case] = &[
         ],
     ),
     (
+        "types and defaults that do not fit",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Node}, attributes: [{name: a, path: '$.a[*]', type: int}, {name: b, path: .b, type: int, default: x}]}",
+        &[
+            "KollectProfile a/p spec.attributes[0].type ProfileInvalid",
+            "KollectProfile a/p spec.attributes[1].default ProfileInvalid",
+        ],
+    ),
+    (
+        "a profile that reads the values of Secrets",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Secret}, attributes: [{name: a, path: .type}, {name: b, path: .data}]}",
+        &["KollectProfile a/p spec.attributes[1].path ProfileInvalid"],
+    ),
+    (
+        "a profile that may read the values of Secrets",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p, annotations: {kollect.dev/allow-secret-extraction: 'true'}}\nspec: {targetGVK: {version: v1, kind: Secret}, attributes: [{name: b, path: .data}]}",
+        &[],
+    ),
+    (
+        "a profile with an annotation that does not say `true`",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p, annotations: {kollect.dev/allow-secret-extraction: 'yes'}}\nspec: {targetGVK: {version: v1, kind: Secret}, attributes: [{name: b, path: .data}]}",
+        &["KollectProfile a/p spec.attributes[0].path ProfileInvalid"],
+    ),
+    (
         "a target of a profile that can't be used",
         "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Node}, attributes: [{name: a, path: 'cel:('}]}\n---\nkind: KollectTarget\nmetadata: {namespace: a, name: t}\nspec: {profileRef: p}",
         &[

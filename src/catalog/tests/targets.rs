@@ -286,6 +286,8 @@ fn the_fingerprint_changes_with_what_a_row_is_made_of() {
             "[{name: a, path: .a}, {name: b, path: .b}]",
             "resourceRules: [{gvk: {version: v1, kind: Pod}, matchPolicy: 'true'}]",
         ),
+        ("[{name: a, path: .a, type: int}, {name: b, path: .b}]", ""),
+        ("[{name: a, path: .a, type: float}, {name: b, path: .b}]", ""),
         ("[{name: a, path: .a}, {name: b, path: .b}]", "names: [x]"),
         ("[{name: a, path: .a}, {name: b, path: .b}]", "names: [x, v]"),
         ("[{name: a, path: .a}, {name: b, path: .b}]", "labelSelector: {matchLabels: {x: v}}"),

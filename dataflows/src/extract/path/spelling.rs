@@ -93,9 +93,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Segment>, Refusal> {
             "shorten it, or split it into several attributes",
         ));
     }
-    if text.starts_with("helm:") {
-        return Err(Refusal::new("`helm:` paths are not supported", "use a JSONPath or a CEL expression"));
-    }
     let body = strip_braces(text)?;
     let (rest, rooted) = body.strip_prefix('$').map_or((body, false), |rest| (rest, true));
     if rest.is_empty() && rooted || !rooted && rest == "." {

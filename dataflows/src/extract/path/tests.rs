@@ -174,7 +174,6 @@ fn text_that_is_no_path_is_refused_with_a_remedy() {
         ("object.spec", "neither a JSONPath nor a CEL expression", "write `cel:object.spec`"),
         ("@.a", "neither a JSONPath nor a CEL expression", "write a JSONPath such as"),
         ("$spec", "neither a JSONPath nor a CEL expression", "write a JSONPath such as"),
-        ("helm:release.name", "`helm:` paths are not supported", "use a JSONPath"),
         ("{.a", "opening brace", "end it with `}`"),
         ("{.a}{.b}", "character `}`", "quote the key"),
         ("{range .items[*]}{.a}{end}", "neither", "write a JSONPath"),
