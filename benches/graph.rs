@@ -41,7 +41,7 @@ impl Subject {
             })
             .into();
         let gvk = Gvk::new("apps", "v1", "Deployment");
-        let profile = Profile::compile(&ProfileSpec { gvk, attributes }).unwrap();
+        let profile = Profile::compile(&ProfileSpec { gvk, attributes, export: None }).unwrap();
         handle
             .set_target(Arc::new(TargetPlan {
                 id: TARGET,

@@ -310,7 +310,7 @@ fn profile(watch: u32, number: u8) -> Profile {
         1 => attributes.push(attribute("w", "$.spec.w", true)),
         _ => attributes.push(attribute("n", "cel:object.spec.n + 1", false)),
     }
-    Profile::compile(&ProfileSpec { gvk: gvk(watch), attributes }).unwrap()
+    Profile::compile(&ProfileSpec { gvk: gvk(watch), attributes, export: None }).unwrap()
 }
 
 fn json(watch: u32, name: Name, object: &Object) -> Arc<[u8]> {

@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kollect_dataflows::data::Gvk;
-use kollect_dataflows::extract::{AttributeSpec, CompileProblem, Profile, ProfileSpec};
+use kollect_dataflows::extract::{
+    self, AttributeSpec, CompileProblem, Profile, ProfileSpec, ResourceSpec,
+};
 
 use super::fields::Reporter;
 use super::problem::{ResourceRef, reason};
 use super::{Input, Plan, ProfilePlan, ResourceName};
-use crate::api::{KollectProfile, KollectProfileSpec};
+use crate::api::{Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec, PrunePreset};
+
+/// The annotation of a profile that lets it export Secrets as resources.
+const ALLOW_FULL_EXPORT: &str = "kollect.dev/allow-full-resource-export";
 
 /// The kind of the resources.
 pub(super) const KIND: &str = "KollectProfile";
@@ -21,6 +26,7 @@ pub(super) struct CompiledProfiles(BTreeMap<ResourceName, Compiled>);
 #[derive(Debug)]
 struct Compiled {
     resource: Arc<KollectProfile>,
+    spec: ProfileSpec,
     result: Result<Arc<Profile>, Vec<CompileProblem>>,
 }
 
@@ -29,15 +35,13 @@ impl CompiledProfiles {
     pub(super) fn update(&mut self, input: &Input, plan: &mut Plan) {
         self.0.retain(|name, _| input.profiles.contains_key(name));
         for (name, resource) in &input.profiles {
-            let known = self.0.get(name).is_some_and(|compiled| {
-                Arc::ptr_eq(&compiled.resource, resource) || compiled.resource.spec == resource.spec
-            });
-            if !known {
-                let result = Profile::compile(&spec(&resource.spec)).map(Arc::new);
-                self.0.insert(name.clone(), Compiled { resource: Arc::clone(resource), result });
+            let spec = spec(resource, &input.options.scrub_keys);
+            if self.0.get(name).is_none_or(|compiled| compiled.spec != spec) {
+                let result = Profile::compile(&spec).map(Arc::new);
+                self.0.insert(name.clone(), Compiled { resource: Arc::clone(resource), spec, result });
             }
             let problems = self.problems(name);
-            let empty = resource.spec.attributes.is_empty();
+            let empty = resource.spec.attributes.is_empty() && exported(&resource.spec).is_none();
             let usable = problems.is_empty() && !empty;
             let mut reporter =
                 Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
@@ -46,7 +50,7 @@ impl CompiledProfiles {
                     "spec.attributes",
                     reason::PROFILE_INVALID,
                     "the profile has no attributes",
-                    "give at least one attribute",
+                    "give at least one attribute, or export the object itself with spec.export.mode Resource",
                 );
             }
             report(&resource.spec, problems, &mut reporter);
@@ -60,6 +64,11 @@ impl CompiledProfiles {
         Some((&compiled.resource.spec, compiled.result.as_ref().ok()?))
     }
 
+    /// What the profile of that name exports as a resource, if it does.
+    pub(super) fn export(&self, name: &ResourceName) -> Option<&ResourceSpec> {
+        self.0.get(name)?.spec.export.as_ref()
+    }
+
     fn problems(&self, name: &ResourceName) -> &[CompileProblem] {
         match self.0.get(name).map(|compiled| &compiled.result) {
             Some(Err(problems)) => problems,
@@ -68,15 +77,61 @@ impl CompiledProfiles {
     }
 }
 
-fn spec(spec: &KollectProfileSpec) -> ProfileSpec {
+/// The profile as it is compiled: a function of its spec, the annotation, and the keys that the operator never shows.
+fn spec(profile: &KollectProfile, scrub_keys: &[String]) -> ProfileSpec {
+    let spec = &profile.spec;
     let attributes = spec.attributes.iter().map(|attribute| AttributeSpec {
         name: attribute.name.clone(),
         path: attribute.path.clone(),
         optional: attribute.optional,
         default: attribute.default.clone(),
     });
+    let annotations = profile.metadata.annotations.as_ref();
+    let allowed = annotations.and_then(|annotations| annotations.get(ALLOW_FULL_EXPORT));
     let gvk = &spec.target_gvk;
-    ProfileSpec { gvk: Gvk::new(&gvk.group, &gvk.version, &gvk.kind), attributes: attributes.collect() }
+    ProfileSpec {
+        gvk: Gvk::new(&gvk.group, &gvk.version, &gvk.kind),
+        attributes: attributes.collect(),
+        export: exported(spec).map(|export| ResourceSpec {
+            scrub_keys: scrub_keys.to_vec(),
+            allow_secret: allowed.is_some_and(|allowed| allowed == "true"),
+            ..resource(export)
+        }),
+    }
+}
+
+/// What a profile exports as a resource, if it does.
+fn exported(spec: &KollectProfileSpec) -> Option<&Export> {
+    spec.export.as_ref().filter(|export| export.mode == ExportMode::Resource)
+}
+
+fn resource(export: &Export) -> ResourceSpec {
+    let prune = export.prune.clone().unwrap_or_default();
+    ResourceSpec {
+        name: export.as_.clone(),
+        include: match export.include {
+            ExportInclude::MetadataOnly => extract::Include::MetadataOnly,
+            ExportInclude::SpecOnly => extract::Include::SpecOnly,
+            ExportInclude::StatusOnly => extract::Include::StatusOnly,
+            ExportInclude::SpecAndStatus => extract::Include::SpecAndStatus,
+            ExportInclude::All => extract::Include::All,
+        },
+        dedupe_identity: export.dedupe_identity,
+        prune: extract::PruneSpec {
+            defaults: prune.defaults,
+            json_pointers: prune.json_pointers,
+            json_paths: prune.json_paths,
+            scrub_keys: prune.scrub_keys,
+            cel: prune.cel,
+            preset: prune.preset.map(|preset| match preset {
+                PrunePreset::Minimal => extract::Preset::Minimal,
+                PrunePreset::ArgoCd => extract::Preset::ArgoCd,
+                PrunePreset::Flux => extract::Preset::Flux,
+                PrunePreset::StatusNoise => extract::Preset::StatusNoise,
+            }),
+        },
+        ..ResourceSpec::default()
+    }
 }
 
 /// A problem of an attribute concerns its name or its path; where the name is bad, that problem comes first.
@@ -89,6 +144,11 @@ fn report(spec: &KollectProfileSpec, problems: &[CompileProblem], reporter: &mut
         .filter_map(|(index, attribute)| (!names.insert(&attribute.name)).then_some(index))
         .collect();
     for problem in problems {
+        if let Some(field) = &problem.export_field {
+            let field = format!("spec.export.{field}");
+            reporter.report(field, reason::PROFILE_INVALID, &problem.message, &problem.remedy);
+            continue;
+        }
         let part = if bad_names.remove(&problem.index) { "name" } else { "path" };
         let field = format!("spec.attributes[{}].{part}", problem.index);
         reporter.report(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kollect_dataflows::data::TargetName;
-use kollect_dataflows::extract::LabelSelector;
+use kollect_dataflows::extract::{LabelSelector, ResourceSpec};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +24,7 @@ pub(super) fn plan(input: &Input, profiles: &CompiledProfiles, plan: &mut Plan) 
             profile.targets += 1;
         }
         let usable = plan.profiles.get(&profile).map(|profile| profile.usable);
+        let export = profiles.export(&profile);
         let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
         let first = reporter.problems.len();
         check_profile(&target.spec, &profile, usable, &mut reporter);
@@ -38,7 +39,7 @@ pub(super) fn plan(input: &Input, profiles: &CompiledProfiles, plan: &mut Plan) 
             }
             (None, Some(parts), Some((spec, profile))) => TargetPlan::Active(ActiveTarget {
                 profile: profile.clone(),
-                fingerprint: fingerprint(spec, &parts.labels, &parts.names),
+                fingerprint: fingerprint(spec, export, &parts.labels, &parts.names),
                 gvk: profile.gvk().clone(),
                 namespaces: parts.namespaces(&target.spec, input),
                 labels: parts.labels,
@@ -150,7 +151,12 @@ impl Parts {
 
 /// A hash of everything that decides what a row holds and whether an object gives one, namespaces apart. The order in
 /// which attributes and conditions are written does not matter.
-fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTreeSet<String>) -> u64 {
+fn fingerprint(
+    profile: &KollectProfileSpec,
+    export: Option<&ResourceSpec>,
+    labels: &LabelSelector,
+    names: &BTreeSet<String>,
+) -> u64 {
     let mut attributes: Vec<_> = profile
         .attributes
         .iter()
@@ -168,7 +174,9 @@ fn fingerprint(profile: &KollectProfileSpec, labels: &LabelSelector, names: &BTr
     }
     requirements.sort();
     requirements.dedup();
-    let all = json!([profile.target_gvk, attributes, labels.match_labels, requirements, names]);
+    // All that it has counts, the keys of the operator included. The text never leaves the process.
+    let export = export.map(|export| format!("{export:?}"));
+    let all = json!([profile.target_gvk, attributes, export, labels.match_labels, requirements, names]);
     let hash = Sha256::digest(all.to_string());
     hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

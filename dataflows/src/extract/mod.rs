@@ -32,6 +32,10 @@
 //! Integers are exact from `i64::MIN` to `u64::MAX`. CEL's timestamps are written in RFC 3339, its durations as Kubernetes
 //! writes them (`1h30m0s`), its bytes in base64; NaN and infinities are failures.
 //!
+//! # The object itself
+//!
+//! A profile may export the object itself as one attribute, without noise and without secrets: see [`ResourceSpec`].
+//!
 //! # Bounds
 //!
 //! Whatever a profile and an object hold, the work and the stack of an evaluation are bounded:
@@ -54,6 +58,7 @@ mod path;
 mod problem;
 mod profile;
 mod projection;
+mod resource;
 mod selector;
 #[cfg(test)]
 mod tests;
@@ -62,4 +67,5 @@ pub use document::{Document, DocumentError};
 pub use problem::{AttributeProblem, CompileProblem};
 pub use profile::{AttributeSpec, Extraction, Profile, ProfileSpec};
 pub use projection::Projection;
+pub use resource::{Include, Preset, PruneSpec, ResourceSpec};
 pub use selector::{LabelSelector, Operator, Requirement, SelectorError};

@@ -118,6 +118,13 @@ impl<'a> Members<'a> {
     }
 }
 
+impl<'a> Members<'a> {
+    /// The members, to change their values.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Node<'a>)> {
+        self.0.iter_mut().map(|(name, node)| (&**name, node))
+    }
+}
+
 impl From<&serde_json::Value> for Node<'static> {
     fn from(value: &serde_json::Value) -> Self {
         use serde_json::Value;

@@ -2,18 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why an attribute of a profile can't be compiled. The author of the profile must act.
+/// Why an attribute of a profile, or its Resource export, can't be compiled. The author of the profile must act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("attribute {}: {message}; {remedy}", if attribute.is_empty() { format!("number {}", index + 1) } else { attribute.clone() })]
+#[error("{}: {message}; {remedy}", self.place())]
 pub struct CompileProblem {
     /// Position of the attribute in the profile.
     pub index: usize,
     /// Name of the attribute.
     pub attribute: String,
+    /// The field below `export` that is wrong, where it is not an attribute; `index` says nothing then.
+    pub export_field: Option<String>,
     /// What is wrong: a lowercase sentence.
     pub message: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+impl CompileProblem {
+    fn place(&self) -> String {
+        match &self.export_field {
+            Some(field) => format!("export.{field}"),
+            None if self.attribute.is_empty() => format!("attribute number {}", self.index + 1),
+            None => format!("attribute {}", self.attribute),
+        }
+    }
 }
 
 /// Why one attribute of one object could not be evaluated. Never holds a value of the object.

@@ -11,6 +11,7 @@ use super::node::Node;
 use super::path::{Found, Path};
 use super::problem::{AttributeProblem, CompileProblem, Refusal};
 use super::projection::Reads;
+use super::resource::{ResourceExport, ResourceSpec};
 use crate::data::Gvk;
 
 /// What a profile says, before it is compiled.
@@ -20,6 +21,8 @@ pub struct ProfileSpec {
     pub gvk: Gvk,
     /// The attributes, in the order of the resource.
     pub attributes: Vec<AttributeSpec>,
+    /// The object itself as one more attribute.
+    pub export: Option<ResourceSpec>,
 }
 
 /// One attribute of a profile, before it is compiled.
@@ -56,6 +59,7 @@ struct Attribute {
 enum Source {
     Path(Path),
     Cel(Expression),
+    Resource(Box<ResourceExport>),
 }
 
 /// What becomes of an attribute without a value.
@@ -81,7 +85,8 @@ impl Profile {
         for (index, attribute) in spec.attributes.iter().enumerate() {
             let mut refuse = |refusal: Refusal| {
                 let Refusal { message, remedy } = refusal;
-                problems.push(CompileProblem { index, attribute: attribute.name.clone(), message, remedy });
+                let attribute = attribute.name.clone();
+                problems.push(CompileProblem { index, attribute, export_field: None, message, remedy });
             };
             if attribute.name.is_empty() {
                 refuse(Refusal::new("the attribute has no name", "name it"));
@@ -96,6 +101,32 @@ impl Profile {
                 Ok(source) => attributes.push(Attribute::new(attribute, source)),
                 Err(refusal) => refuse(refusal),
             }
+        }
+        if let Some(export) = &spec.export {
+            let mut refused = match ResourceExport::compile(export, &spec.gvk) {
+                Ok(compiled) => {
+                    attributes.push(Attribute::of_resource(&export.name, compiled));
+                    Vec::new()
+                }
+                Err(refused) => refused,
+            };
+            if first_of.contains_key(export.name.as_str()) {
+                let message = format!("there is an attribute `{}` already", export.name);
+                refused.insert(
+                    0,
+                    (
+                        "as".to_owned(),
+                        Refusal::new(message, "give the object another name, or rename the attribute"),
+                    ),
+                );
+            }
+            problems.extend(refused.into_iter().map(|(field, Refusal { message, remedy })| CompileProblem {
+                index: 0,
+                attribute: export.name.clone(),
+                export_field: Some(field),
+                message,
+                remedy,
+            }));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -115,6 +146,7 @@ impl Profile {
             match &attribute.source {
                 Source::Path(path) => reads.add_all(path.reads()),
                 Source::Cel(expression) => reads.merge(expression.reads()),
+                Source::Resource(export) => export.add_reads(reads),
             }
         }
     }
@@ -138,6 +170,7 @@ impl Profile {
                 Source::Cel(expression) => {
                     expression.evaluate(scope.get_or_insert_with(|| Scope::new(root)), &mut out)
                 }
+                Source::Resource(export) => export.evaluate(root, &mut scope, &mut out),
             };
             match (outcome, &attribute.missing) {
                 (Outcome::Value, _) => {}
@@ -191,6 +224,13 @@ impl Attribute {
             (None, false, _) => Missing::Required(b"null"),
         };
         Self { name: spec.name.clone(), key, source, missing }
+    }
+
+    fn of_resource(name: &str, export: ResourceExport) -> Self {
+        let mut key = json(&name);
+        key.push(b':');
+        let missing = Missing::Required(b"null");
+        Self { name: name.to_owned(), key, source: Source::Resource(Box::new(export)), missing }
     }
 }
 

@@ -24,6 +24,7 @@ fn compile(attributes: &[AttributeSpec]) -> Result<Profile, Vec<CompileProblem>>
     Profile::compile(&ProfileSpec {
         gvk: Gvk::new("apps", "v1", "Deployment"),
         attributes: attributes.to_vec(),
+        export: None,
     })
 }
 

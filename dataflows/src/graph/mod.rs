@@ -33,6 +33,7 @@
 //!         optional: false,
 //!         default: None,
 //!     }],
+//!     export: None,
 //! })
 //! .map_err(|problems| problems[0].clone())?;
 //!

@@ -1,0 +1,2 @@
+//! Resource exports of whole objects: exact JSON, and nothing secret.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
