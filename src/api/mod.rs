@@ -31,8 +31,8 @@ pub use database_sink::{
 };
 pub use inventory::{Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, SinkExport, SinkRef};
 pub use profile::{
-    Attribute, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec, ProfileStatus, PrunePreset,
-    PruneSpec,
+    Attribute, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec, ProfileStatus,
+    PrunePreset, PruneSpec,
 };
 pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
 pub use shared::{

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kollect_dataflows::data::Gvk;
-use kollect_dataflows::extract::{
-    self, AttributeSpec, CompileProblem, Profile, ProfileSpec, ResourceSpec,
-};
+use kollect_dataflows::extract::{self, AttributeSpec, CompileProblem, Profile, ProfileSpec, ResourceSpec};
 
 use super::fields::Reporter;
 use super::problem::{ResourceRef, reason};

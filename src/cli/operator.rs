@@ -24,7 +24,13 @@ pub struct OperatorArgs {
     #[arg(long, env = "KOLLECT_ALLOW_LOCAL_SINKS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
     pub allow_local_sinks: bool,
     /// Never show values under these keys in exports of whole objects, beside those that are known (password, token, …)
-    #[arg(long, env = "KOLLECT_SCRUB_KEYS", value_name = "KEYS", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        long,
+        env = "KOLLECT_SCRUB_KEYS",
+        value_name = "KEYS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub scrub_keys: Vec<String>,
     /// Threads that keep the rows up to date; results do not depend on it
     #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]

@@ -8,7 +8,7 @@
 //! - What only says where a secret is stays readable: `secretKeyRef {name, key}`, `secretRef {name}`, volumes of Secrets,
 //!   `secretName`, projected tokens, the parameters of a certificate's key, the schema of a field. It is known by its whole shape,
 //!   never by a part of it.
-//! - In a pair such as `{name: DB_PASSWORD, value: …}` the name is the key.
+//! - In a pair such as `{name: DB_PASSWORD, value: …}` the name is the key, and in arguments such as `[--password, …]` the flag is.
 //! - Texts are looked into: see [`super::text`].
 
 use super::super::budget::spend;
@@ -158,9 +158,15 @@ impl Scrub<'_> {
                 *node = redacted();
                 true
             }
-            // Not any(): all of them have to be walked.
             Node::Array(items) => {
-                items.iter_mut().fold(false, |changed, item| self.walk(item, key, under) | changed)
+                let (mut changed, mut flagged) = (false, false);
+                for item in items {
+                    let flag = item.as_text().filter(|text| text.starts_with('-'));
+                    let under = if flagged && flag.is_none() { Under::Value } else { under };
+                    flagged = flag.is_some_and(|flag| self.keys.matches(flag));
+                    changed |= self.walk(item, key, under);
+                }
+                changed
             }
             Node::Object(members) => self.members(members, key, under),
         }

@@ -223,7 +223,7 @@ fn without_values<'t>(text: &'t str, keys: &SensitiveKeys) -> Cow<'t, str> {
         if !in_pair && (!keys.matches(key) || names_object(key, value)) {
             continue;
         }
-        if value.len() <= 4 && value.starts_with(['|', '>']) {
+        if is_block(value) {
             block = Some(indent);
         } else if !value.is_empty() && !is_variable(value) {
             edited.redact(start + at, value.len());
@@ -248,7 +248,7 @@ fn assignment(line: &str) -> Option<Assignment<'_>> {
     let sign = line.find(['=', ':'])?;
     let value = line.get(sign + 1..)?;
     // `nginx:1.29` is no pair.
-    if line.get(sign..)?.starts_with(':') && !value.is_empty() && !value.starts_with([' ', '\t']) {
+    if line.get(sign..)?.starts_with(':') && !value.is_empty() && !value.starts_with([' ', '\t', '"', '\'']) {
         return None;
     }
     let key = line.get(..sign)?.trim();
@@ -262,8 +262,24 @@ fn assignment(line: &str) -> Option<Assignment<'_>> {
     })
 }
 
-/// Whether a value is only the name of a variable, or a command: `$TOKEN`, `$(cat token)`, `{{ .Values.token }}`.
+/// Whether a value only says where it comes from: `$TOKEN`, `${TOKEN}`, `$(TOKEN)`, `$(cat token)`, `{{ .Values.token }}`. A password
+/// may begin with `$` too, and a default may stand within.
 fn is_variable(value: &str) -> bool {
     let value = value.trim_matches(QUOTES);
-    value.starts_with('$') || value.starts_with("{{") && value.ends_with("}}")
+    let within = |open, close| value.strip_prefix(open).and_then(|rest: &str| rest.strip_suffix(close));
+    let is_name = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let is_path = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./$ ".contains(&b));
+    value.strip_prefix('$').is_some_and(is_name)
+        || within("${", "}").is_some_and(is_name)
+        || within("$(", ")").is_some_and(|text| is_name(text) || text.starts_with("cat ") && is_path(text))
+        || within("{{", "}}").is_some_and(is_path)
+}
+
+/// Whether a value says that the lines below are it: `|`, `>-`, `|2+`.
+fn is_block(value: &str) -> bool {
+    value
+        .strip_prefix(['|', '>'])
+        .is_some_and(|rest| rest.len() <= 2 && rest.bytes().all(|b| b"+-123456789".contains(&b)))
 }
