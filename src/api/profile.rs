@@ -100,8 +100,8 @@ pub struct Export {
     #[serde(rename = "as", default = "resource")]
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::ONE_LINE))]
     pub as_: String,
-    /// The sections of the object that are exported. What an object without `spec` has beside metadata and status, as the
-    /// data of a ConfigMap, stands for its spec.
+    /// The sections of the object that are exported: `MetadataOnly`, `SpecOnly`, `StatusOnly`, `SpecAndStatus` (with the metadata), or
+    /// `All`. What an object without `spec` has beside metadata and status, as the data of a ConfigMap, stands for its spec.
     #[serde(default)]
     pub include: ExportInclude,
     /// Leaves out what the row says already: apiVersion, kind, and the metadata's name, namespace and uid.

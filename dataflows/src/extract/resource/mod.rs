@@ -28,7 +28,8 @@
 mod include;
 mod presets;
 mod prune;
-mod scrub;
+// For whatever else embeds values that it has not chosen one by one.
+pub(super) mod scrub;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -43,8 +44,7 @@ use crate::data::Gvk;
 pub use include::Include;
 pub use presets::Preset;
 use prune::{Prune, Removed};
-// For whatever else embeds values that it has not chosen one by one.
-pub(super) use scrub::{SensitiveKeys, value};
+use scrub::SensitiveKeys;
 
 /// What a Resource export is to hold, before it is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl ResourceExport {
             if is_helm_release(root) {
                 scrub::helm_release(&mut kept);
             }
-            value(&mut kept, &self.keys);
+            scrub::value(&mut kept, &self.keys);
             kept
         });
         let kept = match kept {
