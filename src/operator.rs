@@ -43,6 +43,8 @@ const SECRETS_PAUSE: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Whether sinks may write to the operator's own file system.
     pub allow_local_sinks: bool,
+    /// Keys whose values no Resource export shows, beside those that are known.
+    pub scrub_keys: Vec<String>,
     /// Threads of the graph.
     pub workers: usize,
 }
@@ -120,6 +122,7 @@ impl Operator {
     async fn plan(&mut self) -> Result<(), OperatorError> {
         let (mut input, unreadable) = self.resources.input(catalog::Options {
             allow_local_sinks: self.options.allow_local_sinks,
+            scrub_keys: self.options.scrub_keys.clone(),
             ..catalog::Options::default()
         });
         self.secrets.read(wanted_secrets(&input)).await;

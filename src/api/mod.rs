@@ -30,7 +30,10 @@ pub use database_sink::{
     DatabaseSinkType, KollectDatabaseSink, KollectDatabaseSinkSpec, PostgresSpec, SqliteSpec,
 };
 pub use inventory::{Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, SinkExport, SinkRef};
-pub use profile::{Attribute, AttributeType, KollectProfile, KollectProfileSpec, ProfileStatus};
+pub use profile::{
+    Attribute, AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec,
+    ProfileStatus, PrunePreset, PruneSpec,
+};
 pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
 pub use shared::{
     DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,

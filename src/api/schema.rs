@@ -143,6 +143,16 @@ pub(super) fn resource_names(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A list of texts, such as paths.
+pub(super) fn texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "atomic",
+        "maxItems": 256,
+        "items": { "type": "string", "minLength": 1, "maxLength": 16384 },
+    })
+}
+
 /// Any JSON value.
 pub(super) fn any(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-preserve-unknown-fields": true, "nullable": true })

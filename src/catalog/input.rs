@@ -104,4 +104,6 @@ pub struct Options {
     /// Secrets that are not in the input may exist all the same: that they are missing is no problem. For manifests that are
     /// checked without the Secrets that they refer to.
     pub secrets_elsewhere: bool,
+    /// Keys whose values no Resource export shows, beside those that are known and those of its profile.
+    pub scrub_keys: Vec<String>,
 }

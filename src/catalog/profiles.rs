@@ -5,13 +5,19 @@ use std::sync::Arc;
 
 use kollect_dataflows::data::Gvk;
 use kollect_dataflows::extract::{
-    ALLOW_SECRET_EXTRACTION, AttributeSpec, CompileProblem, Profile, ProfileSpec, ValueType,
+    self, ALLOW_SECRET_EXTRACTION, AttributeSpec, CompileProblem, Profile, ProfileSpec, ResourceSpec,
+    ValueType,
 };
 
 use super::fields::Reporter;
 use super::problem::{ResourceRef, reason};
 use super::{Input, Plan, ProfilePlan, ResourceName};
-use crate::api::{AttributeType, KollectProfile, KollectProfileSpec};
+use crate::api::{
+    AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec, PrunePreset,
+};
+
+/// The annotation of a profile that lets it export Secrets as resources.
+const ALLOW_FULL_EXPORT: &str = "kollect.dev/allow-full-resource-export";
 
 /// The kind of the resources.
 pub(super) const KIND: &str = "KollectProfile";
@@ -23,6 +29,7 @@ pub(super) struct CompiledProfiles(BTreeMap<ResourceName, Compiled>);
 #[derive(Debug)]
 struct Compiled {
     resource: Arc<KollectProfile>,
+    spec: ProfileSpec,
     result: Result<Arc<Profile>, Vec<CompileProblem>>,
 }
 
@@ -31,17 +38,13 @@ impl CompiledProfiles {
     pub(super) fn update(&mut self, input: &Input, plan: &mut Plan) {
         self.0.retain(|name, _| input.profiles.contains_key(name));
         for (name, resource) in &input.profiles {
-            let known = self.0.get(name).is_some_and(|compiled| {
-                Arc::ptr_eq(&compiled.resource, resource)
-                    || compiled.resource.spec == resource.spec
-                        && allows_secrets(&compiled.resource) == allows_secrets(resource)
-            });
-            if !known {
-                let result = Profile::compile(&spec(resource)).map(Arc::new);
-                self.0.insert(name.clone(), Compiled { resource: Arc::clone(resource), result });
+            let spec = spec(resource, &input.options.scrub_keys);
+            if self.0.get(name).is_none_or(|compiled| compiled.spec != spec) {
+                let result = Profile::compile(&spec).map(Arc::new);
+                self.0.insert(name.clone(), Compiled { resource: Arc::clone(resource), spec, result });
             }
             let problems = self.problems(name);
-            let empty = resource.spec.attributes.is_empty();
+            let empty = resource.spec.attributes.is_empty() && exported(&resource.spec).is_none();
             let usable = problems.is_empty() && !empty;
             let mut reporter =
                 Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
@@ -50,7 +53,7 @@ impl CompiledProfiles {
                     "spec.attributes",
                     reason::PROFILE_INVALID,
                     "the profile has no attributes",
-                    "give at least one attribute",
+                    "give at least one attribute, or export the object itself with spec.export.mode Resource",
                 );
             }
             report(problems, &mut reporter);
@@ -64,6 +67,11 @@ impl CompiledProfiles {
         Some((&compiled.resource.spec, compiled.result.as_ref().ok()?))
     }
 
+    /// What the profile of that name is compiled from.
+    pub(super) fn spec(&self, name: &ResourceName) -> Option<&ProfileSpec> {
+        self.0.get(name).map(|compiled| &compiled.spec)
+    }
+
     fn problems(&self, name: &ResourceName) -> &[CompileProblem] {
         match self.0.get(name).map(|compiled| &compiled.result) {
             Some(Err(problems)) => problems,
@@ -72,14 +80,15 @@ impl CompiledProfiles {
     }
 }
 
-/// Whether the resource is annotated as one that may read the values of Secrets.
-fn allows_secrets(resource: &KollectProfile) -> bool {
+/// Whether an annotation of the resource says `true`.
+fn says_true(resource: &KollectProfile, annotation: &str) -> bool {
     let annotations = resource.metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(ALLOW_SECRET_EXTRACTION)).is_some_and(|value| value == "true")
+    annotations.and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
 }
 
-fn spec(resource: &KollectProfile) -> ProfileSpec {
-    let spec = &resource.spec;
+/// The profile as it is compiled: a function of its spec, its annotations, and the keys that the operator never shows.
+fn spec(profile: &KollectProfile, scrub_keys: &[String]) -> ProfileSpec {
+    let spec = &profile.spec;
     let attributes = spec.attributes.iter().map(|attribute| AttributeSpec {
         name: attribute.name.clone(),
         path: attribute.path.clone(),
@@ -91,7 +100,46 @@ fn spec(resource: &KollectProfile) -> ProfileSpec {
     ProfileSpec {
         gvk: Gvk::new(&gvk.group, &gvk.version, &gvk.kind),
         attributes: attributes.collect(),
-        allow_secrets: allows_secrets(resource),
+        allow_secrets: says_true(profile, ALLOW_SECRET_EXTRACTION),
+        export: exported(spec).map(|export| ResourceSpec {
+            scrub_keys: scrub_keys.to_vec(),
+            allow_secret: says_true(profile, ALLOW_FULL_EXPORT),
+            ..resource(export)
+        }),
+    }
+}
+
+/// What a profile exports as a resource, if it does.
+fn exported(spec: &KollectProfileSpec) -> Option<&Export> {
+    spec.export.as_ref().filter(|export| export.mode == ExportMode::Resource)
+}
+
+fn resource(export: &Export) -> ResourceSpec {
+    let prune = export.prune.clone().unwrap_or_default();
+    ResourceSpec {
+        name: export.as_.clone(),
+        include: match export.include {
+            ExportInclude::MetadataOnly => extract::Include::MetadataOnly,
+            ExportInclude::SpecOnly => extract::Include::SpecOnly,
+            ExportInclude::StatusOnly => extract::Include::StatusOnly,
+            ExportInclude::SpecAndStatus => extract::Include::SpecAndStatus,
+            ExportInclude::All => extract::Include::All,
+        },
+        dedupe_identity: export.dedupe_identity,
+        prune: extract::PruneSpec {
+            defaults: prune.defaults,
+            json_pointers: prune.json_pointers,
+            json_paths: prune.json_paths,
+            scrub_keys: prune.scrub_keys,
+            cel: prune.cel,
+            preset: prune.preset.map(|preset| match preset {
+                PrunePreset::Minimal => extract::Preset::Minimal,
+                PrunePreset::ArgoCd => extract::Preset::ArgoCd,
+                PrunePreset::Flux => extract::Preset::Flux,
+                PrunePreset::StatusNoise => extract::Preset::StatusNoise,
+            }),
+        },
+        ..ResourceSpec::default()
     }
 }
 
@@ -109,12 +157,10 @@ fn value_type(name: AttributeType) -> ValueType {
 }
 
 fn report(problems: &[CompileProblem], reporter: &mut Reporter<'_>) {
-    for problem in problems {
-        reporter.report(
-            format!("spec.attributes[{}].{}", problem.index, problem.field),
-            reason::PROFILE_INVALID,
-            format!("attribute {}: {}", problem.attribute, problem.message),
-            &problem.remedy,
-        );
+    for CompileProblem { field, attribute, message, remedy } in problems {
+        let of_attribute = field.starts_with("attributes[");
+        let message =
+            if of_attribute { format!("attribute {attribute}: {message}") } else { message.clone() };
+        reporter.report(format!("spec.{field}"), reason::PROFILE_INVALID, message, remedy);
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use kollect_dataflows::data::TargetName;
 use kollect_dataflows::extract::{
-    LabelSelector, MAX_GROUPS, Profile, RuleProblem, RuleSpec, Selection, SelectionSpec,
+    AttributeSpec, LabelSelector, MAX_GROUPS, Profile, ProfileSpec, RuleProblem, RuleSpec, Selection,
+    SelectionSpec,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -57,6 +58,7 @@ pub(super) fn plan(
             profile.targets += 1;
         }
         let usable = plan.profiles.get(&profile).map(|profile| profile.usable);
+        let compiled_from = profiles.spec(&profile);
         let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
         let first = reporter.problems.len();
         check_profile(&target.spec, &profile, usable, &mut reporter);
@@ -77,8 +79,9 @@ pub(super) fn plan(
             // A paused target says so, whatever else is wrong with it.
             _ if target.spec.suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
             (Some(problem), ..) => held(problem.reason, problem.message.clone()),
-            (None, Some(parts), Some((spec, profile))) => {
-                TargetPlan::Active(parts.activate(&target.spec, spec, profile, input))
+            (None, Some(parts), Some((_, profile))) => {
+                let spec = compiled_from.cloned().unwrap_or_default();
+                TargetPlan::Active(parts.activate(&target.spec, &spec, profile, input))
             }
             // Whatever is missing has been reported, so this does not happen; nothing is collected by mistake.
             (None, ..) => held(reason::PROFILE_INVALID, "the profile can't be used".to_owned()),
@@ -177,12 +180,12 @@ impl Parts {
     fn activate(
         self,
         target: &KollectTargetSpec,
-        spec: &KollectProfileSpec,
+        spec: &ProfileSpec,
         profile: &Arc<Profile>,
         input: &Input,
     ) -> ActiveTarget {
         ActiveTarget {
-            fingerprint: fingerprint(spec, profile.allows_secrets(), &self.spec),
+            fingerprint: fingerprint(spec, &self.spec),
             gate_setting: self.gate_setting(),
             sight: self.selectors.sight(target, input),
             profile: Arc::clone(profile),
@@ -242,14 +245,15 @@ fn rule(
 
 /// A hash of everything that decides what a row holds and whether an object gives one, namespaces apart. The order in
 /// which attributes and conditions are written does not matter.
-fn fingerprint(profile: &KollectProfileSpec, allows_secrets: bool, selection: &SelectionSpec) -> u64 {
-    let mut attributes: Vec<_> = profile
-        .attributes
+fn fingerprint(profile: &ProfileSpec, selection: &SelectionSpec) -> u64 {
+    let ProfileSpec { gvk, attributes, allow_secrets, export } = profile;
+    let mut attributes: Vec<_> = attributes
         .iter()
         .map(|attribute| {
+            let AttributeSpec { name, path, value_type, optional, default } = attribute;
             // A default of null is not the same as none.
-            let default = attribute.default.as_ref().map(|value| [value]);
-            json!([attribute.name, attribute.path, attribute.type_, attribute.optional, default])
+            let default = default.as_ref().map(|value| [value]);
+            json!([name, path, value_type.map(|value_type| format!("{value_type:?}")), optional, default])
         })
         .collect();
     attributes.sort_by_cached_key(ToString::to_string);
@@ -258,7 +262,9 @@ fn fingerprint(profile: &KollectProfileSpec, allows_secrets: bool, selection: &S
         .iter()
         .map(|rule| json!([rule.index, canonical(&rule.labels), rule.condition, rule.group]))
         .collect();
-    hash(&json!([profile.target_gvk, attributes, allows_secrets, rules, selection.names]))
+    // All that an export has counts, the keys of the operator included. The text never leaves the process.
+    let export = export.as_ref().map(|export| format!("{export:?}"));
+    hash(&json!([gvk.to_string(), attributes, allow_secrets, export, rules, selection.names]))
 }
 
 /// A selector without what makes no difference: the order of its conditions, and conditions said twice.

@@ -51,6 +51,9 @@ pub struct CollectArgs {
     /// Cluster id in keys and paths, in place of the one that sinks name
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
+    /// Never show values under these keys in exports of whole objects, beside those that are known (password, token, …)
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub scrub_keys: Vec<String>,
     /// Go on after the first export, and export and print each change
     #[arg(long)]
     pub watch: bool,
@@ -110,6 +113,7 @@ fn read(args: &CollectArgs) -> Result<(Manifests, Vec<ManifestProblem>), Failure
         allow_local_sinks: true,
         cluster: args.cluster.clone(),
         output,
+        scrub_keys: args.scrub_keys.clone(),
         ..catalog::Options::default()
     };
     if manifests.input.inventories.is_empty() {

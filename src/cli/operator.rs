@@ -23,6 +23,15 @@ pub struct OperatorArgs {
     /// Let sinks write to the operator's own file system (types local and sqlite)
     #[arg(long, env = "KOLLECT_ALLOW_LOCAL_SINKS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
     pub allow_local_sinks: bool,
+    /// Never show values under these keys in exports of whole objects, beside those that are known (password, token, …)
+    #[arg(
+        long,
+        env = "KOLLECT_SCRUB_KEYS",
+        value_name = "KEYS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub scrub_keys: Vec<String>,
     /// Threads that keep the rows up to date; results do not depend on it
     #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]
     pub workers: NonZeroUsize,
@@ -38,8 +47,11 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
         .map_err(|error| Failure::configuration(error.to_string()))?;
     let stop = signals::stop_on_signal()
         .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
-    let options =
-        operator::Options { allow_local_sinks: args.allow_local_sinks, workers: args.workers.get() };
+    let options = operator::Options {
+        allow_local_sinks: args.allow_local_sinks,
+        scrub_keys: args.scrub_keys,
+        workers: args.workers.get(),
+    };
     operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok(Outcome::Done)
 }

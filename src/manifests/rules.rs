@@ -113,12 +113,32 @@ impl Rule {
     fn holds(&self, value: &Value) -> Result<bool, String> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         let mut context = Context::default();
+        // A field whose name is a word of CEL is written with underscores around it, as the API server has it.
+        let renamed = self.expression.contains("__as__").then(|| escaped(value));
+        let value = renamed.as_ref().unwrap_or(value);
         context.add_variable("self", value).map_err(|error| error.to_string())?;
         match program.execute(&context) {
             Ok(CelValue::Bool(holds)) => Ok(holds),
             Ok(_) => Err("it does not give true or false".to_owned()),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// The value with fields named `as`, the one word of CEL among our fields, under the name that rules know them by.
+fn escaped(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(escaped).collect(),
+        Value::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(key, value)| {
+                    let key = if key == "as" { "__as__" } else { key };
+                    (key.to_owned(), escaped(value))
+                })
+                .collect(),
+        ),
+        other => other.clone(),
     }
 }
 

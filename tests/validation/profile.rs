@@ -230,3 +230,96 @@ fn rejects_paths_that_do_not_compile() {
     );
     rejects_offline(&attributes("[{name: a, path: '$.a['}]"), "spec.attributes[0].path", "attribute a");
 }
+
+/// A profile without attributes that exports the object itself.
+fn export(fields: &str) -> String {
+    profile(&format!("{{targetGVK: {{version: v1, kind: Pod}}, export: {{{fields}}}}}"))
+}
+
+#[test]
+fn accepts_an_export_of_the_object_itself() {
+    accepts(&export("mode: Resource"));
+    accepts(&export(
+        r#"mode: Resource, as: object, include: All, dedupeIdentity: false, prune: {
+          defaults: false,
+          jsonPointers: [/status/conditions, /metadata/annotations/example.com~1note],
+          jsonPaths: ["$.status.conditions[?@.type == 'Progressing']", "{.spec.containers[*].env}", $..nodeName],
+          scrubKeys: [licenseKey],
+          cel: ["object.spec.replicas == 1 ? '/spec/replicas' : []"],
+          preset: status-noise,
+        }"#,
+    ));
+    for preset in ["minimal", "argocd", "flux", "status-noise"] {
+        accepts(&export(&format!("mode: Resource, prune: {{preset: {preset}}}")));
+    }
+    accepts(&profile(
+        "{targetGVK: {version: v1, kind: Pod}, attributes: [{name: a, path: .a}], export: {mode: Resource, as: b}}",
+    ));
+}
+
+#[test]
+fn accepts_an_export_that_is_not_switched_on() {
+    accepts(&profile(
+        "{targetGVK: {version: v1, kind: Pod}, attributes: [{name: resource, path: .a}], export: {include: SpecOnly}}",
+    ));
+}
+
+#[test]
+fn rejects_an_export_without_attributes_and_object() {
+    rejects(&export("include: All"), "spec", "export.mode Resource");
+    rejects(&export("mode: Attributes"), "spec", "give at least one");
+}
+
+#[test]
+fn rejects_an_export_under_the_name_of_an_attribute() {
+    for (name, export) in [("resource", "mode: Resource"), ("a", "mode: Resource, as: a")] {
+        rejects(
+            &profile(&format!(
+                "{{targetGVK: {{version: v1, kind: Pod}}, attributes: [{{name: b, path: .b}}, {{name: {name}, path: .a}}], export: {{{export}}}}}"
+            )),
+            "spec",
+            "export.as",
+        );
+    }
+}
+
+#[test]
+fn rejects_an_export_with_values_that_are_not_known() {
+    for (fields, field, says) in [
+        ("mode: resource", "spec.export.mode", "did you mean `Resource`?"),
+        ("mode: Resource, include: Spec", "spec.export.include", "supported are"),
+        ("mode: Resource, as: ''", "spec.export.as", "empty"),
+        ("mode: Resource, prune: {preset: gitops}", "spec.export.prune.preset", "supported are"),
+        (
+            "mode: Resource, prune: {jsonpaths: [$.a]}",
+            "spec.export.prune.jsonpaths",
+            "did you mean `jsonPaths`?",
+        ),
+        ("mode: Resource, prune: {jsonPaths: $.a}", "spec.export.prune.jsonPaths", "a list is expected"),
+        ("mode: Resource, prune: {jsonPointers: ['']}", "spec.export.prune.jsonPointers[0]", "empty"),
+    ] {
+        rejects(&export(fields), field, says);
+    }
+}
+
+#[test]
+fn rejects_places_that_can_not_be_read() {
+    for (prune, field, says) in [
+        ("jsonPaths: [$.a, b]", "spec.export.prune.jsonPaths[1]", "neither a JSONPath"),
+        ("jsonPaths: [$]", "spec.export.prune.jsonPaths[0]", "whole object"),
+        ("jsonPointers: [a]", "spec.export.prune.jsonPointers[0]", "does not start with"),
+        ("scrubKeys: [_]", "spec.export.prune.scrubKeys[0]", "only separators"),
+        ("cel: [self.a]", "spec.export.prune.cel[0]", "unknown name `self`"),
+    ] {
+        rejects_offline(&export(&format!("mode: Resource, prune: {{{prune}}}")), field, says);
+    }
+}
+
+#[test]
+fn rejects_an_export_of_secrets_that_is_not_allowed() {
+    rejects_offline(
+        &profile("{targetGVK: {version: v1, kind: Secret}, export: {mode: Resource}}"),
+        "spec.export.mode",
+        "a Secret can't be exported",
+    );
+}

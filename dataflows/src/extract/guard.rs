@@ -191,10 +191,16 @@ mod tests {
     fn compile(gvk: &Gvk, path: &str, allow_secrets: bool) -> Result<Profile, Refusal> {
         let attributes =
             vec![AttributeSpec { name: "x".into(), path: path.into(), ..AttributeSpec::default() }];
-        Profile::compile(&ProfileSpec { gvk: gvk.clone(), attributes, allow_secrets }).map_err(|problems| {
-            assert_eq!(problems.iter().map(|problem| problem.field).collect::<Vec<_>>(), ["path"], "{path}");
-            Refusal::new(problems[0].message.clone(), problems[0].remedy.clone())
-        })
+        Profile::compile(&ProfileSpec { gvk: gvk.clone(), attributes, allow_secrets, export: None }).map_err(
+            |problems| {
+                assert_eq!(
+                    problems.iter().map(|problem| problem.field.as_str()).collect::<Vec<_>>(),
+                    ["attributes[0].path"],
+                    "{path}"
+                );
+                Refusal::new(problems[0].message.clone(), problems[0].remedy.clone())
+            },
+        )
     }
 
     fn evaluate(profile: &Profile, object: &Value) -> String {

@@ -16,6 +16,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -23,10 +24,11 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::budget::{Exhausted, limited, spend};
+use super::budget::{Exhausted, limited};
 use super::node::{Members, Node};
 use super::path::{Found, Path, Step};
 use super::problem::Refusal;
+use super::resource::scrub::{self, SensitiveKeys};
 use crate::data::Gvk;
 
 /// Greatest size of a release as it is stored, without its base64.
@@ -40,6 +42,9 @@ const MAX_PART: usize = 1 << 20;
 
 /// What a gzip stream begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Keys of the given values that are not shown.
+static SENSITIVE: LazyLock<SensitiveKeys> = LazyLock::new(|| SensitiveKeys::new([]));
 
 /// Other names of fields.
 const ALIASES: [(&str, &str); 8] = [
@@ -222,7 +227,8 @@ impl Release {
         }
         let config = part(stored.config).and_then(|mut config| {
             if let Some(config) = &mut config {
-                limited(|| scrub(config)).map_err(|_| "the values of the Helm release are too many")?;
+                limited(|| scrub::value(config, &SENSITIVE))
+                    .map_err(|_| "the values of the Helm release are too many")?;
             }
             Ok(object(vec![("config", config)]))
         });
@@ -301,44 +307,4 @@ fn unbase64(text: &[u8]) -> Result<Vec<u8>, &'static str> {
         text.into()
     };
     BASE64_STANDARD.decode(text).map_err(|_| "the Helm release is damaged: it is not in base64")
-}
-
-/// Replaces the values that a user gave under keys that look sensitive. What is left once the allowance is used up is thrown away.
-fn scrub(node: &mut Node<'_>) {
-    const WORDS: [&str; 10] = [
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "apikey",
-        "privatekey",
-        "credential",
-        "credentials",
-        "auth",
-        "connectionstring",
-    ];
-    let sensitive = |key: &str| {
-        let plain: String =
-            key.chars().filter(|c| !"-_.".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();
-        WORDS.iter().any(|word| plain.ends_with(word))
-    };
-    if !spend(1) {
-        return;
-    }
-    match node {
-        Node::Array(items) => items.iter_mut().for_each(scrub),
-        Node::Object(members) => {
-            // `{name: DB_PASSWORD, value: …}`: the name is the key.
-            let named = members.get("name").and_then(Node::as_text).is_some_and(sensitive);
-            for (key, value) in members.iter_mut() {
-                if sensitive(key) || named && key == "value" {
-                    let reason = Node::String("sensitive-key".into());
-                    *value = object(vec![("reason", Some(reason)), ("redacted", Some(Node::Bool(true)))]);
-                } else {
-                    scrub(value);
-                }
-            }
-        }
-        _ => {}
-    }
 }

@@ -51,6 +51,10 @@
 //! compiles, a [`Document`] shows these values to no other profile. `helm:` needs no permission: nothing but what
 //! it is about comes out of a release.
 //!
+//! # The object itself
+//!
+//! A profile may export the object itself as one attribute, without noise and without secrets: see [`ResourceSpec`].
+//!
 //! # Bounds
 //!
 //! Whatever a profile and an object hold, the work and the stack of an evaluation are bounded:
@@ -82,6 +86,7 @@ mod problem;
 mod profile;
 mod projection;
 mod quantity;
+mod resource;
 mod selection;
 mod selector;
 #[cfg(test)]
@@ -93,6 +98,7 @@ pub use guard::ALLOW_SECRET_EXTRACTION;
 pub use problem::{AttributeProblem, CompileProblem};
 pub use profile::{AttributeSpec, Extraction, Profile, ProfileSpec};
 pub use projection::Projection;
+pub use resource::{Include, Preset, PruneSpec, ResourceSpec};
 pub use selection::{
     ExplainedRule, Explanation, Gates, MAX_GROUPS, RuleProblem, RuleSpec, Selection, SelectionSpec,
     WATCH_LABEL, Wish,

@@ -2,16 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why an attribute of a profile can't be compiled. The author of the profile must act.
+/// Why an attribute of a profile, or its Resource export, can't be compiled. The author of the profile must act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("attribute {}: {message}; {remedy}", if attribute.is_empty() { format!("number {}", index + 1) } else { attribute.clone() })]
+#[error("{field}: {message}; {remedy}")]
 pub struct CompileProblem {
-    /// Position of the attribute in the profile.
-    pub index: usize,
+    /// The field of the profile's spec: `attributes[1].path`, `export.prune.cel[0]`.
+    pub field: String,
     /// Name of the attribute.
     pub attribute: String,
-    /// The field of the attribute that it is about: `name`, `path`, `type` or `default`.
-    pub field: &'static str,
     /// What is wrong: a lowercase sentence.
     pub message: String,
     /// What to do about it.

@@ -13,6 +13,7 @@ use super::node::Node;
 use super::path::{Found, Path, Step};
 use super::problem::{AttributeProblem, CompileProblem, Refusal};
 use super::projection::Reads;
+use super::resource::{ResourceExport, ResourceSpec};
 use super::types::ValueType;
 use crate::data::Gvk;
 
@@ -26,6 +27,8 @@ pub struct ProfileSpec {
     /// Whether it may read the values of Secrets: its resource says so with the annotation
     /// [`ALLOW_SECRET_EXTRACTION`](super::ALLOW_SECRET_EXTRACTION).
     pub allow_secrets: bool,
+    /// The object itself as one more attribute.
+    pub export: Option<ResourceSpec>,
 }
 
 /// One attribute of a profile, before it is compiled.
@@ -67,6 +70,7 @@ enum Source {
     Path(Path),
     Cel(Expression),
     Helm(Field),
+    Resource(Box<ResourceExport>),
 }
 
 /// What becomes of an attribute without a value.
@@ -90,9 +94,9 @@ impl Profile {
         let mut problems = Vec::new();
         let mut first_of: HashMap<&str, usize> = HashMap::new();
         for (index, attribute) in spec.attributes.iter().enumerate() {
-            let mut refuse = |field, Refusal { message, remedy }| {
-                let attribute = attribute.name.clone();
-                problems.push(CompileProblem { index, attribute, field, message, remedy });
+            let mut refuse = |field: &str, Refusal { message, remedy }| {
+                let (field, attribute) = (format!("attributes[{index}].{field}"), attribute.name.clone());
+                problems.push(CompileProblem { field, attribute, message, remedy });
             };
             if attribute.name.is_empty() {
                 refuse("name", Refusal::new("the attribute has no name", "name it"));
@@ -112,6 +116,31 @@ impl Profile {
             if let (Ok(source), Ok(()), Ok(default)) = (source, fits, default) {
                 attributes.push(Attribute::new(attribute, source, default));
             }
+        }
+        if let Some(export) = &spec.export {
+            let mut refused = match ResourceExport::compile(export, &spec.gvk) {
+                Ok(compiled) => {
+                    attributes.push(Attribute::of_resource(&export.name, compiled));
+                    Vec::new()
+                }
+                Err(refused) => refused,
+            };
+            if first_of.contains_key(export.name.as_str()) {
+                let message = format!("there is an attribute `{}` already", export.name);
+                refused.insert(
+                    0,
+                    (
+                        "as".to_owned(),
+                        Refusal::new(message, "give the object another name, or rename the attribute"),
+                    ),
+                );
+            }
+            problems.extend(refused.into_iter().map(|(field, Refusal { message, remedy })| CompileProblem {
+                field: format!("export.{field}"),
+                attribute: export.name.clone(),
+                message,
+                remedy,
+            }));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -156,6 +185,10 @@ impl Profile {
                     expression.evaluate(scope.get_or_insert_with(|| Scope::new(root)), &mut out)
                 }
                 Source::Helm(field) => release(field, document, &mut out),
+                Source::Resource(export) if export.allows_secrets() => {
+                    export.evaluate(document.entire(), &mut None, &mut out)
+                }
+                Source::Resource(export) => export.evaluate(document.root(), &mut None, &mut out),
             };
             if let (Outcome::Value, Some(value_type)) = (&outcome, attribute.value_type)
                 && let Err(message) = value_type.convert(&mut out, start)
@@ -263,6 +296,7 @@ impl Source {
         match self {
             Self::Path(path) => reads.add_all(path.reads()),
             Self::Cel(expression) => reads.merge(expression.reads()),
+            Self::Resource(export) => export.add_reads(reads),
             Self::Helm(_) => {
                 let key = |key: &str| Step::Key(key.to_owned());
                 reads.add_all(&[key("type")]);
@@ -275,7 +309,7 @@ impl Source {
     fn yields_list(&self) -> bool {
         match self {
             Self::Path(path) => path.yields_list(),
-            Self::Cel(_) => false,
+            Self::Cel(_) | Self::Resource(_) => false,
             Self::Helm(field) => field.yields_list(),
         }
     }
@@ -292,6 +326,14 @@ impl Attribute {
             (None, false) => Missing::Required(b"null"),
         };
         Self { name: spec.name.clone(), key, source, value_type: spec.value_type, missing }
+    }
+
+    fn of_resource(name: &str, export: ResourceExport) -> Self {
+        let mut key = json(&name);
+        key.push(b':');
+        let missing = Missing::Required(b"null");
+        let source = Source::Resource(Box::new(export));
+        Self { name: name.to_owned(), key, source, value_type: None, missing }
     }
 }
 

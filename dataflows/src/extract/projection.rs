@@ -63,7 +63,11 @@ pub(super) struct Reads {
     members: Vec<(String, Reads)>,
     /// What is read of every element, and of every member.
     every: Option<Box<Reads>>,
+    /// Everything is read but of these members; of them, what the rest says.
+    all_but: Option<Vec<String>>,
 }
+
+static WHOLE: Reads = Reads { whole: true, members: Vec::new(), every: None, all_but: None };
 
 impl Reads {
     /// Adds the value that `steps` lead to, with everything in it.
@@ -78,6 +82,14 @@ impl Reads {
             // Elements keep their positions only if all are there.
             Step::Index(_) | Step::Every => reads.every.get_or_insert_default(),
         })
+    }
+
+    /// Adds everything but what these members hold.
+    pub(super) fn add_all_but(&mut self, keys: &[&str]) {
+        self.all_but = Some(match self.all_but.take() {
+            None => keys.iter().map(|key| (*key).to_owned()).collect(),
+            Some(spared) => spared.into_iter().filter(|key| keys.contains(&key.as_str())).collect(),
+        });
     }
 
     fn member(&mut self, key: &str) -> &mut Self {
@@ -97,6 +109,9 @@ impl Reads {
         if let Some(every) = &other.every {
             self.every.get_or_insert_default().merge(every);
         }
+        if let Some(spared) = &other.all_but {
+            self.add_all_but(&spared.iter().map(String::as_str).collect::<Vec<_>>());
+        }
     }
 
     /// Whether anything is read of the value that `keys` lead to, and be it that it is there.
@@ -105,6 +120,7 @@ impl Reads {
         self.whole
             || self.members.iter().any(|(name, reads)| name == key && reads.reach(rest))
             || self.every.as_ref().is_some_and(|reads| reads.reach(rest))
+            || self.all_but.as_ref().is_some_and(|spared| !spared.iter().any(|spared| spared == key))
     }
 
     /// Adds what is read of every member to what is read of single ones, so that one look-up finds it all.
@@ -112,10 +128,11 @@ impl Reads {
         if self.whole {
             *self = Self { whole: true, ..Self::default() };
         }
-        for (_, reads) in &mut self.members {
+        for (key, reads) in &mut self.members {
             if let Some(every) = &self.every {
                 reads.merge(every);
             }
+            reads.whole |= self.all_but.as_ref().is_some_and(|spared| !spared.contains(key));
             reads.settle();
         }
         if let Some(every) = &mut self.every {
@@ -125,7 +142,14 @@ impl Reads {
 
     fn of_member(&self, key: &str) -> Option<&Self> {
         let named = self.members.iter().find(|(name, _)| name == key).map(|(_, reads)| reads);
-        named.or(self.every.as_deref())
+        match &self.all_but {
+            Some(spared) if !spared.iter().any(|spared| spared == key) => Some(&WHOLE),
+            _ => named.or(self.every.as_deref()),
+        }
+    }
+
+    fn of_elements(&self) -> Option<&Self> {
+        if self.all_but.is_some() { Some(&WHOLE) } else { self.every.as_deref() }
     }
 }
 
@@ -181,7 +205,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node<'de>, A::Error> {
         let mut nodes = Vec::new();
-        if let Some(reads) = &self.0.every {
+        if let Some(reads) = self.0.of_elements() {
             while let Some(node) = items.next_element_seed(Wanted(reads))? {
                 nodes.push(node);
             }

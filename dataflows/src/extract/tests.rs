@@ -158,12 +158,13 @@ fn types_that_a_value_or_default_can_not_have_are_refused() {
     ] {
         let problems = compile(std::slice::from_ref(&spec)).expect_err("refused");
         let told: Vec<_> =
-            problems.iter().map(|p| (p.field, p.message.as_str(), p.remedy.as_str())).collect();
-        assert_eq!(told, [(field, message, remedy)]);
+            problems.iter().map(|p| (p.field.as_str(), p.message.as_str(), p.remedy.as_str())).collect();
+        assert_eq!(told, [(format!("attributes[0].{field}").as_str(), message, remedy)]);
     }
     let both = AttributeSpec { default: Some(json!("a")), ..typed("$.a..b", ValueType::Bool) };
-    let fields: Vec<_> = compile(&[both]).expect_err("refused").iter().map(|problem| problem.field).collect();
-    assert_eq!(fields, ["type", "default"]);
+    let problems = compile(&[both]).expect_err("refused");
+    let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["attributes[0].type", "attributes[0].default"]);
 }
 
 #[test]
@@ -190,14 +191,21 @@ fn all_problems_of_all_attributes_are_reported_at_once() {
         attribute("a", "helm:release.name"),
     ])
     .expect_err("refused");
-    let told: Vec<_> = problems.iter().map(|problem| (problem.index, problem.attribute.as_str())).collect();
-    assert_eq!(told, [(1, ""), (1, ""), (2, "a"), (3, "b"), (4, "a"), (4, "a")]);
-    let fields: Vec<_> = problems.iter().map(|problem| problem.field).collect();
-    assert_eq!(fields, ["name", "path", "name", "path", "name", "path"]);
+    let told: Vec<_> =
+        problems.iter().map(|problem| (problem.field.as_str(), problem.attribute.as_str())).collect();
+    let expected = [
+        ("attributes[1].name", ""),
+        ("attributes[1].path", ""),
+        ("attributes[2].name", "a"),
+        ("attributes[3].path", "b"),
+        ("attributes[4].name", "a"),
+        ("attributes[4].path", "a"),
+    ];
+    assert_eq!(told, expected);
     assert_eq!(problems[2].message, "the name is already used by attribute number 1");
     assert_eq!(
         problems[3].to_string(),
-        "attribute b: the CEL expression has the unknown name `self`; the object is called `object`; quote a text: `'…'`"
+        "attributes[3].path: the CEL expression has the unknown name `self`; the object is called `object`; quote a text: `'…'`"
     );
 }
 

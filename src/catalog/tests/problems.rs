@@ -26,6 +26,37 @@ const CASES: &[Case] = &[
         &["KollectProfile a/p spec.attributes ProfileInvalid"],
     ),
     (
+        "a profile that exports the object itself needs no attributes",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Node}, export: {mode: Resource}}",
+        &[],
+    ),
+    (
+        "an export that is not switched on is not looked at",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Node}, attributes: [{name: resource, path: .a}], export: {prune: {jsonPaths: [x]}}}",
+        &[],
+    ),
+    (
+        "an export with a name that is taken, and places that can't be read",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Node}, attributes: [{name: it, path: .a}], export: {mode: Resource, as: it, prune: {jsonPaths: [$.a, x], jsonPointers: [a], scrubKeys: ['-'], cel: [x]}}}",
+        &[
+            "KollectProfile a/p spec.export.as ProfileInvalid",
+            "KollectProfile a/p spec.export.prune.cel[0] ProfileInvalid",
+            "KollectProfile a/p spec.export.prune.jsonPaths[1] ProfileInvalid",
+            "KollectProfile a/p spec.export.prune.jsonPointers[0] ProfileInvalid",
+            "KollectProfile a/p spec.export.prune.scrubKeys[0] ProfileInvalid",
+        ],
+    ),
+    (
+        "an export of Secrets",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Secret}, export: {mode: Resource}}",
+        &["KollectProfile a/p spec.export.mode ProfileInvalid"],
+    ),
+    (
+        "an export of Secrets that is allowed",
+        "kind: KollectProfile\nmetadata: {namespace: a, name: p, annotations: {kollect.dev/allow-full-resource-export: 'true'}}\nspec: {targetGVK: {version: v1, kind: Secret}, export: {mode: Resource}}",
+        &[],
+    ),
+    (
         "paths that do not compile, each of them",
         "kind: KollectProfile\nmetadata: {namespace: a, name: p}\nspec: {targetGVK: {version: v1, kind: Node}, attributes: [{name: a, path: 'cel:('}, {name: b, path: .b}, {name: c, path: '$['}]}",
         &[

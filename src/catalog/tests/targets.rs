@@ -298,6 +298,11 @@ fn the_fingerprint_changes_with_what_a_row_is_made_of() {
     ] {
         assert!(seen.insert(profiled(attributes, fields)), "{attributes} {fields}");
     }
+    for export in ["mode: Resource", "mode: Resource, as: it", "mode: Resource, prune: {cel: ['[]']}"] {
+        let attributes = format!("[{{name: a, path: .a}}, {{name: b, path: .b}}], export: {{{export}}}");
+        assert!(seen.insert(profiled(&attributes, "")), "{export}");
+    }
+    assert_eq!(profiled("[{name: a, path: .a}, {name: b, path: .b}], export: {as: it}", ""), base);
 }
 
 #[test]

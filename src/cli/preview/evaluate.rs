@@ -107,7 +107,7 @@ impl Taken {
                 name,
                 "ExtractionFailed",
                 message,
-                "make the attribute optional, give it a default, or correct its path",
+                "make the attribute optional, give it a default, or correct its path; for an exported object, correct what it prunes",
             )
         });
         (Some(row), problems.collect())

@@ -115,11 +115,11 @@ fn fields_are_those_of_the_release_in_secrets_and_config_maps() {
             ("helm:release.chart.metadata.nope[*]", json!([])),
             ("helm:release.config.image.tag", json!("v9")),
             ("helm:release.config.adminPassword", redacted.clone()),
-            ("helm:release.config.auth.user", Value::Null),
+            ("helm:release.config.auth.user", redacted.clone()),
             ("helm:release.config..tag", json!(["v9"])),
             (
                 "helm:release.config",
-                json!({"replicas": 3, "image": {"tag": "v9"}, "adminPassword": redacted, "auth": redacted,
+                json!({"replicas": 3, "image": {"tag": "v9"}, "adminPassword": redacted, "auth": {"user": redacted},
                     "db": {"API_KEY": redacted, "tokens": 3, "private-key": redacted}, "list": [{"clientSecret": redacted}],
                     "env": [{"name": "DB_PASSWORD", "value": redacted}, {"name": "LEVEL", "value": "info"}]}),
             ),
@@ -154,7 +154,7 @@ fn what_can_not_be_asked_for_does_not_compile() {
             "{path}: {:?}",
             problems[0]
         );
-        assert!(problems[0].remedy.contains("chartVersion") && problems[0].field == "path");
+        assert!(problems[0].remedy.contains("chartVersion") && problems[0].field == "attributes[0].path");
     }
     for path in [
         "*",

@@ -81,6 +81,14 @@ impl Path {
         &self.reads
     }
 
+    /// The whole path, if it has only keys, positions and wildcards.
+    pub(super) fn steps(&self) -> Option<&[Step]> {
+        match &self.route {
+            Route::Steps(steps) => Some(steps),
+            Route::Query(_) => None,
+        }
+    }
+
     /// Whether the path yields a list.
     pub(super) fn yields_list(&self) -> bool {
         self.many
@@ -101,6 +109,11 @@ impl Path {
         };
         Ok(if found.is_empty() { Found::Nothing } else { Found::Many(found) })
     }
+}
+
+/// The steps of a path that has only keys, positions and wildcards; cheap.
+pub(super) fn plain_steps(text: &str) -> Option<Vec<Step>> {
+    spelling::parse(text).ok()?.iter().map(Segment::step).collect()
 }
 
 /// The walk of a path of keys and positions.
