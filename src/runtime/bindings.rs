@@ -163,15 +163,9 @@ impl Bindings {
 async fn remove_exported(spec: &BindingPlan, mut sink: Sink) {
     let mut pause = Duration::from_millis(200);
     for attempt in 1.. {
-        let result = match &mut sink {
-            Sink::Rows(sink) => match sink.connect().await {
-                Ok(()) => sink.clear().await,
-                Err(error) => Err(error),
-            },
-            Sink::Document(sink) => match sink.connect().await {
-                Ok(()) => sink.clear().await,
-                Err(error) => Err(error),
-            },
+        let result = match sink.connect().await {
+            Ok(()) => sink.clear().await,
+            Err(error) => Err(error),
         };
         let destination = spec.config.describe();
         match result {

@@ -139,3 +139,27 @@ pub enum Sink {
     /// Takes the whole inventory.
     Document(Box<dyn DocumentSink>),
 }
+
+impl Sink {
+    /// As [`RowSink::connect`].
+    ///
+    /// # Errors
+    /// Those of the destination.
+    pub async fn connect(&mut self) -> Result<(), SinkError> {
+        match self {
+            Self::Rows(sink) => sink.connect().await,
+            Self::Document(sink) => sink.connect().await,
+        }
+    }
+
+    /// As [`RowSink::clear`].
+    ///
+    /// # Errors
+    /// Those of the destination.
+    pub async fn clear(&mut self) -> Result<Receipt, SinkError> {
+        match self {
+            Self::Rows(sink) => sink.clear().await,
+            Self::Document(sink) => sink.clear().await,
+        }
+    }
+}
