@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -167,8 +167,10 @@ impl<'a> Held<'a> {
             && root.at(path)? == At::File
         {
             held.path = root.full(path)?;
-            let open = || Reader::new(BufReader::new(File::open(&held.path)?));
-            held.reader = Some(open().map_err(|error| failed("reading", &held.path, &error))?);
+            match File::open(&held.path).and_then(|file| Reader::new(BufReader::new(file))) {
+                Ok(reader) => held.reader = Some(reader),
+                Err(error) => held.unreadable(&error)?,
+            }
             held.step()?;
         }
         Ok(held)
@@ -178,7 +180,7 @@ impl<'a> Held<'a> {
     fn step(&mut self) -> Result<(), SinkError> {
         self.next = match self.reader.as_mut().map(Reader::next_item).transpose() {
             Ok(next) => next.flatten(),
-            Err(_) => return self.unreadable(),
+            Err(error) => return self.unreadable(&error),
         };
         Ok(())
     }
@@ -187,7 +189,7 @@ impl<'a> Held<'a> {
     fn versus<W: Write>(&mut self, row: &Row, writer: &Writer<W>) -> Result<Option<Versus>, SinkError> {
         match self.next.as_mut().map(|item| item.versus(row, writer)).transpose() {
             Ok(versus) => Ok(versus),
-            Err(_) => self.unreadable().map(|()| None),
+            Err(error) => self.unreadable(&error).map(|()| None),
         }
     }
 
@@ -200,13 +202,17 @@ impl<'a> Held<'a> {
             .and_then(|target| if self.keep.contains(&target) { item.row().map(Some) } else { Ok(None) });
         match row {
             Ok(row) => Ok(row),
-            Err(_) => self.unreadable().map(|()| None),
+            Err(error) => self.unreadable(&error).map(|()| None),
         }
     }
 
-    /// Somebody has edited the document. What can't be read of it counts as not there, unless rows are lost with it.
-    fn unreadable(&mut self) -> Result<(), SinkError> {
+    /// Takes in why the document can't be read on. If somebody has edited it, the rest of it counts as not there, unless
+    /// rows are lost with it.
+    fn unreadable(&mut self, error: &io::Error) -> Result<(), SinkError> {
         (self.reader, self.next) = (None, None);
+        if !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) {
+            return Err(failed("reading", &self.path, error));
+        }
         if self.keep.is_empty() {
             return Ok(());
         }
@@ -222,20 +228,27 @@ impl<'a> Held<'a> {
 /// The document as it was.
 struct Previous {
     path: String,
-    hash: FileHash,
+    /// Of the file as it is.
+    hash: Option<FileHash>,
     document: DocumentEntry,
 }
 
 impl Previous {
-    fn find(entries: &Entries) -> Option<Self> {
-        entries.iter().find_map(|(path, (_, entry))| match &entry.content {
-            Content::Document(document) => Some(Self {
-                path: path.as_ref().to_owned(),
-                hash: entry.hash,
-                document: document.as_ref().clone(),
-            }),
-            Content::Row(_) => None,
-        })
+    /// The last document that was written. After a crash there may be two on the list, of two formats, and the list is
+    /// ahead of the files: what counts is first whether the file is there as listed, or at all. Of two with the same content
+    /// the one at `path` is meant.
+    fn find(root: &mut Root, entries: &Entries, path: &str) -> Result<Option<Self>, SinkError> {
+        let mut last = None;
+        for (listed, (_, entry)) in entries {
+            let Content::Document(document) = &entry.content else { continue };
+            let found = root.hash(listed)?;
+            let rank = (found == Some(entry.hash), found.is_some(), document.generation, **listed == *path);
+            if last.as_ref().is_none_or(|(best, _)| *best < rank) {
+                let path = listed.as_ref().to_owned();
+                last = Some((rank, Self { path, hash: found, document: document.as_ref().clone() }));
+            }
+        }
+        Ok(last.map(|(_, previous)| previous))
     }
 }
 
@@ -305,21 +318,24 @@ fn replace(
     let mut manifest = Manifest::new(&layout.inventory(binding), binding);
     let mut entries = manifest.load(&mut root)?;
     // The format may have been another one; then that document is read, and removed in the end.
-    let previous = Previous::find(&entries);
+    let previous = Previous::find(&mut root, &entries, &path)?;
 
     let mut items = manifest.temporary(&mut root)?;
     let mut held = Held::open(&mut root, previous.as_ref().map(|previous| previous.path.as_str()), keep)?;
     let (summary, mut receipt) = write_items(&mut items, format, &mut incoming, &mut held)?;
     let items_hash = items.finish()?;
 
-    let found = root.hash(&path)?;
-    let recorded = previous.as_ref().filter(|previous| previous.path == path);
+    let found = match &previous {
+        Some(previous) if previous.path == path => previous.hash,
+        _ => root.hash(&path)?,
+    };
+    let recorded = entries.get(path.as_str()).map(|(_, entry)| entry);
     let as_recorded = recorded.is_some_and(|recorded| found == Some(recorded.hash));
     let same_content = previous.as_ref().is_some_and(|old| old.document.checksum == summary.checksum);
     let unchanged = match format {
         Format::Yaml => found == Some(items_hash),
         // The time in it differs, so its own hash says nothing.
-        Format::Json => as_recorded && same_content,
+        Format::Json => as_recorded && recorded.is_some_and(|recorded| recorded.holds(&summary.checksum)),
     };
     if unchanged {
         receipt = Receipt::default();

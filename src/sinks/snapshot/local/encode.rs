@@ -39,6 +39,13 @@ pub(super) struct Entry {
     pub(super) content: Content,
 }
 
+impl Entry {
+    /// Whether it is a document with these rows.
+    pub(super) fn holds(&self, checksum: &str) -> bool {
+        matches!(&self.content, Content::Document(document) if document.checksum == checksum)
+    }
+}
+
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
