@@ -78,8 +78,14 @@ impl RowSink for Client {
     async fn held(&mut self) -> Result<BoxStream<'_, Result<HeldRow, SinkError>>, SinkError> {
         // A connection of its own, so that the other one is at hand whenever the reader stops.
         let (config, binding) = (self.config.clone(), self.binding.clone());
+        let identity = self.file.as_ref().map(|file| file.identity);
         let (sender, receiver) = mpsc::channel(4);
-        let reader = tokio::task::spawn_blocking(move || read_rows(&config, &binding, &sender));
+        let reader = tokio::task::spawn_blocking(move || {
+            if let Some(identity) = identity {
+                identity.check(&config)?;
+            }
+            read_rows(&config, &binding, &sender)
+        });
         let chunks = stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|chunk| (Ok(stream::iter(chunk).map(Ok)), receiver))
         });
@@ -173,22 +179,37 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// What tells one file at a path from its successor there.
-#[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity(Option<(u64, u64)>);
 
-/// Elsewhere an open file can't be replaced.
-#[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.exists().then_some((0, 0))
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self(std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
+    }
+
+    /// Elsewhere an open file can't be replaced.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Self {
+        Self(path.exists().then_some((0, 0)))
+    }
+
+    /// Whether the file is still the one that was opened.
+    fn check(self, config: &Config) -> Result<(), SinkError> {
+        if Self::of(config.path()) == self {
+            return Ok(());
+        }
+        Err(SinkError::Interrupted {
+            message: format!("the file {} was removed or replaced", config.path().display()),
+        })
+    }
 }
 
 /// An open database.
 struct File {
     connection: Connection,
-    identity: Option<(u64, u64)>,
+    identity: Identity,
     sql: Statements,
     config: Config,
     binding: BindingName,
@@ -229,17 +250,12 @@ impl File {
                 params![binding.cluster, binding.inventory_namespace, binding.inventory_name],
             )
             .map_err(failed)?;
-        Ok(Self { identity: identity(config.path()), connection, sql, binding, config })
+        Ok(Self { identity: Identity::of(config.path()), connection, sql, binding, config })
     }
 
     /// A file that was removed while it was open would go on taking rows that nobody ever sees.
     fn check_that_it_is_there(&self) -> Result<(), SinkError> {
-        if identity(self.config.path()) == self.identity {
-            return Ok(());
-        }
-        Err(SinkError::Interrupted {
-            message: format!("the file {} was removed or replaced", self.config.path().display()),
-        })
+        self.identity.check(&self.config)
     }
 
     fn failed(&self, what: &'static str, error: &rusqlite::Error) -> SinkError {
