@@ -231,6 +231,12 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
             "put a URL such as `postgres://user:password@host:5432/database` into the Secret",
         ));
     }
+    if has_stray_at(dsn) {
+        return Err(error(
+            "the connection string has an `@` that does not separate the password from the host",
+            "write an `@` of the user, the password or the database as `%40`, a `/` as `%2F`, a `?` as `%3F`",
+        ));
+    }
     for option in ["sslrootcert", "sslcert", "sslkey"] {
         if has_option(dsn, option) {
             return Err(error(
@@ -266,6 +272,18 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(error("the connection string names no host", "add one"));
     }
+    // Both are shown, so they must be nothing else; pieces of a URL are.
+    let is_url_piece = config.get_hosts().iter().any(|host| match host {
+        Host::Tcp(name) => name.contains('@'),
+        #[cfg(unix)]
+        Host::Unix(_) => false,
+    });
+    if is_url_piece || config.get_dbname().is_some_and(|name| name.contains("://")) {
+        return Err(error(
+            "the connection string has a host or a database that is none",
+            "write all of it as a URL, with an `@` of the password as `%40`, or all of it as `key=value` pairs",
+        ));
+    }
     config.ssl_mode(match mode {
         Mode::Disable => SslMode::Disable,
         Mode::Prefer => SslMode::Prefer,
@@ -275,7 +293,22 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
 }
 
 fn is_url(dsn: &str) -> bool {
-    dsn.starts_with("postgres://") || dsn.starts_with("postgresql://")
+    after_scheme(dsn).is_some()
+}
+
+fn after_scheme(dsn: &str) -> Option<&str> {
+    dsn.strip_prefix("postgres://").or_else(|| dsn.strip_prefix("postgresql://"))
+}
+
+/// Whether the driver would cut a URL at another `@` than the one before the host: it takes the first there is, and what
+/// comes behind it, be it the rest of a password, for host and database.
+fn has_stray_at(dsn: &str) -> bool {
+    let Some(rest) = after_scheme(dsn) else { return false };
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    match place.split_once('@') {
+        Some((_, host_and_database)) => host_and_database.contains('@'),
+        None => options.contains('@'),
+    }
 }
 
 /// The place of `name=value` in a connection string.
