@@ -9,6 +9,7 @@
 //! Each backend folder has the same files: `mod.rs` (what it is), `config.rs` (settings resolved and checked),
 //! `encode.rs` (pure: changes to statements or files), `client.rs` (I/O), `tests.rs`.
 
+mod blocking;
 mod config;
 pub mod database;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -407,4 +408,45 @@ async fn a_crash_while_another_format_takes_over_is_survived() {
             }
         }
     }
+}
+
+/// Rows that are read on a thread that may wait, as those of the graph are, and not before everybody has begun.
+struct Together(Option<Arc<tokio::sync::Barrier>>, std::vec::IntoIter<Row>);
+
+#[async_trait]
+impl Rows for Together {
+    async fn next(&mut self) -> Option<Vec<Row>> {
+        if let Some(barrier) = self.0.take() {
+            barrier.wait().await;
+        }
+        let row = self.1.next();
+        tokio::task::spawn_blocking(move || row.map(|row| vec![row])).await.unwrap()
+    }
+}
+
+#[test]
+fn more_documents_than_threads_are_written_at_a_time() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(100).build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let barrier = Arc::new(tokio::sync::Barrier::new(150));
+    let mut sinks: Vec<_> =
+        (0..150).map(|i| open(&directory.path().join(i.to_string()), Format::Yaml, "")).collect();
+    for sink in &mut sinks {
+        runtime.block_on(sink.connect()).unwrap();
+    }
+    let all = sinks.iter_mut().map(|sink| {
+        let barrier = Arc::clone(&barrier);
+        async move {
+            let rows = vec![row("web", "a", "{}"), row("web", "b", "{}")];
+            sink.replace(&mut Together(Some(barrier), rows.into_iter()), &[]).await.unwrap()
+        }
+    });
+    let written = runtime.block_on(async {
+        tokio::time::timeout(std::time::Duration::from_secs(60), futures::future::join_all(all)).await
+    });
+    runtime.shutdown_background();
+    let inserted: u64 =
+        written.expect("they wait for each other").iter().map(|receipt| receipt.inserted).sum();
+    assert_eq!(inserted, 300);
 }

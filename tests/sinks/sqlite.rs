@@ -101,6 +101,24 @@ async fn a_file_that_somebody_puts_right_is_used_again_without_another_configura
 }
 
 #[tokio::test]
+async fn a_batch_that_nobody_waits_for_any_more_is_over_before_anything_else_begins() {
+    let place = Sqlite::new().await;
+    let mut sink = place.open(&binding("east", "apps"));
+    sink.connect().await.unwrap();
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let batch = [upsert(name, "{}")];
+        let waited = tokio::time::timeout(Duration::from_millis(100), sink.apply(&batch)).await;
+        assert!(waited.is_err(), "{waited:?}");
+        other.execute_batch("COMMIT").unwrap();
+        sink.connect().await.unwrap();
+        let found = held(&mut *sink).await;
+        assert_eq!(found.last().map(|row| row.key.name.as_str()), Some(name));
+    }
+}
+
+#[tokio::test]
 async fn a_writer_of_another_process_is_waited_for() {
     let place = Sqlite::new().await;
     let name = binding("east", "apps");

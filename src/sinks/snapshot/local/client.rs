@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kollect_dataflows::data::{Row, TargetName};
@@ -17,6 +16,7 @@ use super::encode::{Content, DocumentEntry, Entry, FileHash};
 use super::files::{At, Root, Temporary, failed};
 use super::manifest::{Entries, Manifest};
 use super::resources::Resources;
+use crate::sinks::blocking::Gate;
 use crate::sinks::snapshot::document::{Item, Reader, Summary, Versus, Writer, envelope};
 use crate::sinks::snapshot::layout::{Format, LayoutMode};
 use crate::sinks::{BindingName, DocumentSink, Receipt, Rows, Sink, SinkError};
@@ -30,29 +30,6 @@ pub fn open(config: &Config, binding: &BindingName) -> Sink {
             gate: Gate::default(),
         })),
         LayoutMode::PerResource => Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone()))),
-    }
-}
-
-/// Lets one piece of work at a time onto the files of a sink. Work on a blocking thread goes on when its caller stops
-/// waiting, and must have come to its end before the next begins.
-#[derive(Clone, Default)]
-pub(super) struct Gate(Arc<Mutex<()>>);
-
-impl Gate {
-    /// Runs work on a blocking thread.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
-    ) -> Result<T, SinkError> {
-        let gate = Arc::clone(&self.0);
-        let guarded = move || {
-            // Nothing is kept behind the gate that a panic could have left half done.
-            let _inside = gate.lock().unwrap_or_else(PoisonError::into_inner);
-            work()
-        };
-        tokio::task::spawn_blocking(guarded).await.unwrap_or_else(|error| {
-            Err(SinkError::Interrupted { message: format!("the work on files broke off: {error}") })
-        })
     }
 }
 

@@ -18,11 +18,12 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use kollect_dataflows::data::{Row, RowHash};
 
-use super::client::{Gate, clear};
+use super::client::clear;
 use super::config::Config;
 use super::encode::{self, Content, Entry, FileHash, Key, RowEntry};
 use super::files::{CAN_SYNC_EVERYTHING, Root, Temporary, failed};
 use super::manifest::Manifest;
+use crate::sinks::blocking::Gate;
 use crate::sinks::snapshot::layout::{Format, fold};
 use crate::sinks::snapshot::yaml;
 use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError};
