@@ -46,7 +46,7 @@ impl DocumentSink for Document {
         let (config, binding) = (self.config.clone(), self.binding.clone());
         let work = move || {
             let mut root = Root::open(&config)?;
-            Manifest::new(&config.layout().inventory(&binding), &binding).load(&mut root).map(drop)
+            Manifest::new(config.layout(), &binding).load(&mut root).map(drop)
         };
         self.gate.run(work).await
     }
@@ -73,7 +73,7 @@ impl DocumentSink for Document {
         let (config, binding) = (self.config.clone(), self.binding.clone());
         let work = move || {
             let mut root = Root::open(&config)?;
-            let mut manifest = Manifest::new(&config.layout().inventory(&binding), &binding);
+            let mut manifest = Manifest::new(config.layout(), &binding);
             clear(&mut root, &mut manifest)
         };
         self.gate.run(work).await
@@ -292,7 +292,7 @@ fn replace(
     let (layout, format) = (config.layout(), config.layout().format());
     let path = layout.document(binding);
     let mut root = Root::open(config)?;
-    let mut manifest = Manifest::new(&layout.inventory(binding), binding);
+    let mut manifest = Manifest::new(layout, binding);
     let mut entries = manifest.load(&mut root)?;
     // The format may have been another one; then that document is read, and removed in the end.
     let previous = Previous::find(&mut root, &entries, &path)?;
