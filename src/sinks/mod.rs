@@ -14,6 +14,7 @@ mod config;
 pub mod database;
 mod error;
 mod path;
+mod place;
 pub mod snapshot;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use kollect_dataflows::data::{Row, RowHash, RowKey, TargetName};
 
 pub use config::{DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
 pub use error::{ConfigError, SinkError};
+pub use place::Place;
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share
 /// a destination never touch each other's rows.

@@ -1,6 +1,7 @@
 //! Settings of a Postgres sink.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
@@ -9,6 +10,7 @@ use crate::sinks::ConfigError;
 use crate::sinks::config::{DeletionPolicy, Provisioning, TlsSettings};
 use crate::sinks::database::TableName;
 use crate::sinks::database::table::check_identifier;
+use crate::sinks::place::At;
 
 /// How long a server may take to answer a connection attempt, where the connection string does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -138,30 +140,43 @@ impl Config {
 
     /// The server and database for humans: `db.example:5432/inventory`.
     pub fn server(&self) -> String {
-        let mut text = String::new();
+        let hosts = self.hosts().collect::<Vec<_>>().join(",");
+        if self.database().is_empty() { hosts } else { format!("{hosts}/{}", self.database()) }
+    }
+
+    /// Where the rows are.
+    pub(in crate::sinks) fn at(&self) -> At {
+        At::Server {
+            hosts: self.hosts().collect(),
+            database: self.database().to_owned(),
+            schema: self.schema.clone(),
+            table: self.table.as_str().to_owned(),
+        }
+    }
+
+    /// Names or addresses, with ports.
+    fn hosts(&self) -> impl Iterator<Item = String> {
+        let hosts = self.dsn.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) if name.contains(':') => format!("[{name}]"),
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let named = self.dsn.get_hosts().len();
+        let addresses = self.dsn.get_hostaddrs().iter().skip(named).map(|address| match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
         let ports = self.dsn.get_ports();
-        for (i, host) in self.dsn.get_hosts().iter().enumerate() {
-            if i > 0 {
-                text.push(',');
-            }
-            match host {
-                Host::Tcp(name) if name.contains(':') => _ = write!(text, "[{name}]"),
-                Host::Tcp(name) => text.push_str(name),
-                #[cfg(unix)]
-                Host::Unix(path) => _ = write!(text, "{}", path.display()),
-            }
+        hosts.chain(addresses).enumerate().map(move |(i, host)| {
             let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
-            _ = write!(text, ":{port}");
-        }
-        if text.is_empty() {
-            for (i, address) in self.dsn.get_hostaddrs().iter().enumerate() {
-                _ = write!(text, "{}{address}", if i > 0 { "," } else { "" });
-            }
-        }
-        if let Some(database) = self.dsn.get_dbname().or(self.dsn.get_user()) {
-            _ = write!(text, "/{database}");
-        }
-        text
+            format!("{host}:{port}")
+        })
+    }
+
+    /// The server's default is the one of the user's name.
+    fn database(&self) -> &str {
+        self.dsn.get_dbname().or(self.dsn.get_user()).unwrap_or_default()
     }
 
     /// How to connect.

@@ -20,9 +20,16 @@ fn process() -> u64 {
     *TOKEN
 }
 
+/// The path of an inventory's manifest, below the root.
+pub(super) fn path(layout: &Layout, binding: &BindingName) -> String {
+    let inventory = layout.inventory(binding);
+    let (directory, name) = inventory.rsplit_once('/').unwrap_or(("", &inventory));
+    let separator = if directory.is_empty() { "" } else { "/" };
+    format!("{directory}{separator}.{name}.kollect-manifest")
+}
+
 /// The manifest of one inventory.
 pub(super) struct Manifest {
-    /// The path of the manifest, below the root.
     path: String,
     header: Header,
     /// Whether the rows that are listed are spread over files as they are to be.
@@ -39,12 +46,9 @@ pub(super) type Entries = BTreeMap<Box<str>, (usize, Entry)>;
 impl Manifest {
     /// For an inventory that is spread over files by `layout`.
     pub(super) fn new(layout: &Layout, binding: &BindingName) -> Self {
-        let inventory = layout.inventory(binding);
-        let (directory, name) = inventory.rsplit_once('/').unwrap_or(("", &inventory));
         let rows = (layout.mode() == LayoutMode::PerResource).then(|| layout.rows());
-        let separator = if directory.is_empty() { "" } else { "/" };
         Self {
-            path: format!("{directory}{separator}.{name}.kollect-manifest"),
+            path: path(layout, binding),
             header: Header { binding: binding.clone(), layout: rows },
             up_to_date: true,
             file: None,
