@@ -13,7 +13,7 @@ use super::targets;
 use super::{BindingPlan, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName};
 use crate::api::{KollectInventorySpec, SinkRef};
 use crate::sinks::snapshot::local;
-use crate::sinks::{BindingName, SinkConfig};
+use crate::sinks::{BindingName, Place, SinkConfig};
 
 /// The kind of the resources.
 const KIND: &str = "KollectInventory";
@@ -131,7 +131,7 @@ fn bind(
             .map(move |(index, reference)| (*family, format!("{list}[{index}]"), reference))
     });
     let mut fields_of: BTreeMap<SinkName, String> = BTreeMap::new();
-    let mut places: Vec<(&String, &SinkConfig, String)> = Vec::new();
+    let mut places: Vec<(Place, String)> = Vec::new();
     for (number, (family, field, reference)) in references.enumerate() {
         if reference.name().is_empty() {
             let remedy = "name one, or remove it";
@@ -160,18 +160,18 @@ fn bind(
         fields_of.insert(sink.clone(), field.clone());
         let Some(usable) = usable(&sink, &field, sinks, reporter) else { continue };
         let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
-        let same = places.iter().find(|(other_cluster, config, _)| {
-            *other_cluster == cluster && same_place(config, &usable.config)
-        });
-        if let Some((_, config, first)) = same {
-            let message = format!("the sink leads to the same place as {first}: {}", config.describe());
+        let binding = binding_name(cluster, name);
+        let place = usable.config.place(&binding);
+        if let Some((_, first)) = places.iter().find(|(other, _)| *other == place) {
+            let message =
+                format!("the sink leads to the same place as {first}: {}", usable.config.describe());
             let remedy = "remove one of the references, or change one of the sinks";
             reporter.report(&field, reason::SPEC_INVALID, message, remedy);
             continue;
         }
-        places.push((cluster, &usable.config, field));
+        places.push((place, field));
         planned.bindings.push(BindingPlan {
-            name: binding_name(cluster, name),
+            name: binding,
             sink,
             config: usable.config.clone(),
             min_interval: min_interval.or(usable.interval).unwrap_or(interval),
@@ -212,16 +212,6 @@ fn usable<'s>(
         }
     }
     None
-}
-
-/// Whether two sinks would write the same rows to the same place. Files of one directory are told apart by their paths and
-/// formats, tables by their names.
-fn same_place(a: &SinkConfig, b: &SinkConfig) -> bool {
-    match (a, b) {
-        (SinkConfig::Local(a), SinkConfig::Local(b)) => a == b,
-        #[cfg(any(feature = "postgres", feature = "sqlite"))]
-        _ => a.describe() == b.describe(),
-    }
 }
 
 /// Says what is wrong with a reference that the API server can't say, and gives its interval.

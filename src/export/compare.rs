@@ -93,7 +93,7 @@ impl Held<'_> {
     async fn advance_from(&mut self, last: HeldRow) -> Result<(), SinkError> {
         self.advance().await?;
         match &self.current {
-            Some(current) if current.key <= last.key => Err(SinkError::Terminal {
+            Some(current) if current.key <= last.key => Err(SinkError::Broken {
                 message: format!(
                     "the destination lists row {} after row {}, so its rows can't be compared with the inventory",
                     current.key, last.key

@@ -247,6 +247,10 @@ impl State {
             self.in_flight = answer.backlog;
             return Some(Event::Look(Box::new(answer)));
         }
+        // Before changes, of which there may always be some: asking costs nothing, and they go on while the look is awaited.
+        if self.again && self.asked.is_none() && !self.refused && !stopping {
+            return Some(Event::LookAgain);
+        }
         // A document is written from a look only.
         let unwritten = self.open && self.uncounted > 0;
         if self.open && !unwritten && (self.pending.len() > 0 || self.epoch > self.settled) {
@@ -257,7 +261,7 @@ impl State {
         if self.refused {
             return Some(Event::Done);
         }
-        if self.asked.is_none() && (unwritten || self.again && !stopping) {
+        if unwritten && self.asked.is_none() {
             return Some(Event::LookAgain);
         }
         (stopping && !unwritten).then_some(Event::Done)

@@ -199,7 +199,7 @@ impl RowDelivery {
         let refused = self.refused();
         let first = refused.shown.first().map(|row| format!(", for example {}: {}", row.key, row.message));
         report.set_aside(refused);
-        SinkError::Terminal {
+        SinkError::Broken {
             message: format!(
                 "the destination refuses more than {MOST_SET_ASIDE} rows{}",
                 first.unwrap_or_default()

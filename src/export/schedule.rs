@@ -51,7 +51,7 @@ impl Retry {
         let now = Instant::now();
         self.failures = self.failures.saturating_add(1);
         if !error.is_retryable() {
-            // Permissions, a table, a row: what is wrong can be put right without a change of our configuration.
+            // Whatever is wrong at the destination can be put right there, without a change of our configuration.
             let next = (!matches!(error, SinkError::Terminal { .. })).then(|| now + SLOW);
             return (Phase::Stopped { reason, message, next }, next);
         }

@@ -65,17 +65,16 @@ impl Bindings {
         }
         let differs = |(key, running): &(&BindingKey, &Running)| wanted.get(*key) != Some(&&running.spec);
         let over: Vec<BindingKey> = self.running.iter().filter(differs).map(|(key, _)| key.clone()).collect();
-        for key in over {
-            let Some(running) = self.running.remove(&key) else { continue };
-            let elsewhere = |successor: &BindingPlan| {
-                successor.config.describe() != running.spec.config.describe()
-                    || successor.name != running.spec.name
-            };
-            let left = match wanted.get(&key) {
-                Some(successor) => elsewhere(successor),
-                None => !kept.contains(&key),
-            };
-            let clear = left && running.spec.config.deletion_policy() == DeletionPolicy::Delete;
+        let over: Vec<_> = over.iter().filter_map(|key| self.running.remove_entry(key)).collect();
+        for (key, running) in over {
+            let given_up = wanted.contains_key(&key) || !kept.contains(&key);
+            // Its successor may have another name.
+            let mut successors = wanted
+                .iter()
+                .filter(|(next, _)| next.inventory == key.inventory && !self.running.contains_key(*next));
+            let clear = given_up
+                && running.spec.config.deletion_policy() == DeletionPolicy::Delete
+                && successors.all(|(_, successor)| leaves(&running.spec, successor));
             self.end(key, running, clear);
         }
         for (key, spec) in wanted {
@@ -159,19 +158,20 @@ impl Bindings {
     }
 }
 
+/// Whether what a binding exported is certainly not what its successor takes over. Rather rows stay than that the successor
+/// finds its own removed, and everybody who reads them with it.
+fn leaves(spec: &BindingPlan, successor: &BindingPlan) -> bool {
+    let (place, next) = (spec.config.place(&spec.name), successor.config.place(&successor.name));
+    place.is_apart_from(&next)
+}
+
 /// Removes what a binding exported. It is tried for a while; what then is left is said in the log.
 async fn remove_exported(spec: &BindingPlan, mut sink: Sink) {
     let mut pause = Duration::from_millis(200);
     for attempt in 1.. {
-        let result = match &mut sink {
-            Sink::Rows(sink) => match sink.connect().await {
-                Ok(()) => sink.clear().await,
-                Err(error) => Err(error),
-            },
-            Sink::Document(sink) => match sink.connect().await {
-                Ok(()) => sink.clear().await,
-                Err(error) => Err(error),
-            },
+        let result = match sink.connect().await {
+            Ok(()) => sink.clear().await,
+            Err(error) => Err(error),
         };
         let destination = spec.config.describe();
         match result {
@@ -229,5 +229,78 @@ impl Rows for SnapshotRows {
         let chunk = chunk.ok().filter(|chunk| !chunk.is_empty())?;
         self.0 = Some(snapshot);
         Some(chunk)
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::catalog::{ResourceName, SinkFamily};
+    use crate::sinks::database::postgres;
+    use crate::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
+    use crate::sinks::snapshot::local;
+    use crate::sinks::{BindingName, Provisioning, SinkConfig, TlsSettings};
+
+    fn plan(cluster: &str, config: SinkConfig) -> BindingPlan {
+        BindingPlan {
+            name: BindingName {
+                cluster: cluster.to_owned(),
+                inventory_namespace: "team".to_owned(),
+                inventory_name: "apps".to_owned(),
+            },
+            sink: SinkName { family: SinkFamily::Database, name: ResourceName::new("team", "sink") },
+            config,
+            min_interval: Duration::ZERO,
+        }
+    }
+
+    fn postgres(dsn: &str, table: &str) -> SinkConfig {
+        let settings = postgres::Settings {
+            dsn: dsn.to_owned(),
+            schema: None,
+            table: table.to_owned(),
+            provisioning: Provisioning::Ensure,
+            tls: TlsSettings::default(),
+            deletion_policy: None,
+        };
+        SinkConfig::Postgres(postgres::Config::new(settings).unwrap())
+    }
+
+    fn files(endpoint: &str, template: &str, format: Format, mode: LayoutMode) -> SinkConfig {
+        let settings = local::Settings {
+            endpoint: endpoint.to_owned(),
+            path_template: Some(template.to_owned()),
+            format,
+            layout: LayoutSettings { mode, ..LayoutSettings::default() },
+            ..local::Settings::default()
+        };
+        SinkConfig::Local(local::Config::new(settings).unwrap())
+    }
+
+    #[test]
+    fn what_was_exported_is_left_behind_only_by_a_successor_that_goes_elsewhere() {
+        let table = || postgres("postgres://u:p@db/inv", "rows");
+        let documents = || files("/nowhere", "{namespace}/{name}", Format::Yaml, LayoutMode::Document);
+        let rows = LayoutMode::PerResource;
+        for (case, before, after, expected) in [
+            ("a password", table(), postgres("postgres://u:q@db/inv", "rows"), false),
+            ("an alias", table(), postgres("postgres://u:p@alias:5433/inv", "rows"), false),
+            ("a standby", table(), postgres("postgres://u:p@db,standby/inv", "rows"), false),
+            ("a table", table(), postgres("postgres://u:p@db/inv", "others"), true),
+            ("a database", table(), postgres("postgres://u:p@db/other", "rows"), true),
+            ("files", table(), documents(), true),
+            ("a format", documents(), files("/nowhere", "{namespace}/{name}", Format::Json, rows), false),
+            ("a path", documents(), files("/nowhere", "x/{namespace}/{name}", Format::Yaml, rows), true),
+            (
+                "a path that is spelled otherwise",
+                documents(),
+                files("/", "nowhere/{namespace}/{name}{extension}", Format::Yaml, rows),
+                false,
+            ),
+        ] {
+            assert_eq!(leaves(&plan("east", before), &plan("east", after)), expected, "{case}");
+        }
+        assert!(leaves(&plan("east", table()), &plan("west", table())), "a cluster");
     }
 }

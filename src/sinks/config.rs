@@ -7,7 +7,7 @@ use super::database::postgres;
 #[cfg(feature = "sqlite")]
 use super::database::sqlite;
 use super::snapshot::local;
-use super::{BindingName, Sink};
+use super::{BindingName, Place, Sink};
 
 /// What a sink may do to a destination that is not ready for it (`spec.provisioning.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +71,18 @@ impl SinkConfig {
             Self::Sqlite(config) => config.describe(),
             Self::Local(config) => config.describe(),
         }
+    }
+
+    /// Where the content of a binding is.
+    pub fn place(&self, binding: &BindingName) -> Place {
+        let at = match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.at(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.at(),
+            Self::Local(config) => config.at(binding),
+        };
+        Place::new(binding, at)
     }
 
     /// What becomes of exported content when the binding ends.

@@ -41,7 +41,16 @@ pub enum SinkError {
         /// Why the row is refused.
         message: String,
     },
-    /// Anything else that trying again does not cure. The operator of the sink must act.
+    /// Anything else that is wrong at the destination. The operator of the sink must act there.
+    #[error("{message}; {hint}")]
+    Broken {
+        /// What is wrong.
+        message: String,
+        /// How to put it right.
+        hint: String,
+    },
+    /// Nothing that happens at the destination makes it usable with these settings. The author of the sink resource must
+    /// act.
     #[error("{message}; {hint}")]
     Terminal {
         /// What went wrong.
@@ -57,9 +66,11 @@ impl SinkError {
         match self {
             Self::Unreachable { .. } => "SinkUnreachable",
             Self::Interrupted { .. } => "ExportUnavailable",
-            Self::Denied { .. } | Self::Shape { .. } | Self::Row { .. } | Self::Terminal { .. } => {
-                "ExportTerminal"
-            }
+            Self::Denied { .. }
+            | Self::Shape { .. }
+            | Self::Row { .. }
+            | Self::Broken { .. }
+            | Self::Terminal { .. } => "ExportTerminal",
         }
     }
 

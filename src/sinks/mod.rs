@@ -9,10 +9,12 @@
 //! Each backend folder has the same files: `mod.rs` (what it is), `config.rs` (settings resolved and checked),
 //! `encode.rs` (pure: changes to statements or files), `client.rs` (I/O), `tests.rs`.
 
+mod blocking;
 mod config;
 pub mod database;
 mod error;
 mod path;
+mod place;
 pub mod snapshot;
 
 use std::fmt;
@@ -23,6 +25,7 @@ use kollect_dataflows::data::{Row, RowHash, RowKey, TargetName};
 
 pub use config::{DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
 pub use error::{ConfigError, SinkError};
+pub use place::Place;
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share
 /// a destination never touch each other's rows.
@@ -138,4 +141,28 @@ pub enum Sink {
     Rows(Box<dyn RowSink>),
     /// Takes the whole inventory.
     Document(Box<dyn DocumentSink>),
+}
+
+impl Sink {
+    /// As [`RowSink::connect`].
+    ///
+    /// # Errors
+    /// Those of the destination.
+    pub async fn connect(&mut self) -> Result<(), SinkError> {
+        match self {
+            Self::Rows(sink) => sink.connect().await,
+            Self::Document(sink) => sink.connect().await,
+        }
+    }
+
+    /// As [`RowSink::clear`].
+    ///
+    /// # Errors
+    /// Those of the destination.
+    pub async fn clear(&mut self) -> Result<Receipt, SinkError> {
+        match self {
+            Self::Rows(sink) => sink.clear().await,
+            Self::Document(sink) => sink.clear().await,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -319,4 +320,133 @@ async fn a_file_a_row_takes_the_place_of_the_document_and_back() {
     sink.connect().await.unwrap();
     assert_eq!(written(replace(&mut *sink, &[row("web", "a", "{}")], &[]).await.unwrap()), (1, 1));
     assert_eq!(tree(directory.path()).keys().collect::<Vec<_>>(), [YAML]);
+}
+
+#[tokio::test]
+async fn a_document_that_is_no_text_any_more_is_written_anew_unless_rows_are_only_there() {
+    for (format, path) in [(Format::Yaml, YAML), (Format::Json, JSON)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(path);
+        let rows = [row("api", "a", "{}"), row("web", "b", "{}")];
+        let mut sink = open(directory.path(), format, "");
+        sink.connect().await.unwrap();
+        replace(&mut *sink, &rows, &[]).await.unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        // In the first line, and in one that comes later.
+        for place in [1, text.rfind("api").unwrap()] {
+            let mut broken = text.clone().into_bytes();
+            broken[place] = 0xff;
+            fs::write(&path, &broken).unwrap();
+            let error = replace(&mut *sink, &rows[..1], &[TargetName::new("team", "web")]).await.unwrap_err();
+            assert!(
+                matches!(&error, SinkError::Shape { message, .. } if message.contains("changed by hand")),
+                "{error:?}"
+            );
+            assert_eq!(fs::read(&path).unwrap(), broken);
+            assert_eq!(written(replace(&mut *sink, &rows, &[]).await.unwrap()), (1, 0));
+            let again = fs::read_to_string(&path).unwrap();
+            assert!(again.contains("uid-a") && again.contains("uid-b"), "{again}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_while_another_format_takes_over_is_survived() {
+    let manifest = "inventory/team/.apps.kollect-manifest";
+    let [old, new] = [
+        [row("web", "a", "{}"), row("web", "b", r#"{"n":1}"#)],
+        [row("web", "a", "{}"), row("web", "b", r#"{"n":2}"#)],
+    ];
+    for (from, to, path, stale) in
+        [(Format::Yaml, Format::Json, JSON, YAML), (Format::Json, Format::Yaml, YAML, JSON)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let restore = |path: &str, text: &str| fs::write(directory.path().join(path), text).unwrap();
+        let mut sink = open(directory.path(), from, "");
+        sink.connect().await.unwrap();
+        replace(&mut *sink, &old, &[]).await.unwrap();
+        let (before, list_before) =
+            (tree(directory.path()), fs::read_to_string(directory.path().join(manifest)).unwrap());
+        let mut sink = open(directory.path(), to, "");
+        sink.connect().await.unwrap();
+        replace(&mut *sink, &new, &[]).await.unwrap();
+        let (after, list) =
+            (tree(directory.path()), fs::read_to_string(directory.path().join(manifest)).unwrap());
+        let both = format!("{list}{}\n", list_before.lines().nth(1).unwrap());
+
+        // The list names both documents, and the new one is there already or not; then the rows change, or can't be known.
+        for placed in [false, true] {
+            for keep in [false, true] {
+                for format in [to, from] {
+                    restore(manifest, &both);
+                    restore(stale, &before[stale]);
+                    _ = fs::remove_file(directory.path().join(path));
+                    if placed {
+                        restore(path, &after[path]);
+                    }
+                    let mut sink = open(directory.path(), format, "");
+                    sink.connect().await.unwrap();
+                    let case = format!("{to:?} {placed} {keep} {format:?}");
+                    let last = if keep {
+                        replace(&mut *sink, &[], &[TargetName::new("team", "web")]).await
+                    } else {
+                        replace(&mut *sink, &[row("web", "c", "{}")], &[]).await
+                    };
+                    last.unwrap_or_else(|error| panic!("{case}: {error}"));
+                    let left = tree(directory.path());
+                    assert_eq!(
+                        left.keys().collect::<Vec<_>>(),
+                        [if format == to { path } else { stale }],
+                        "{case}"
+                    );
+                    let text = left.values().next().unwrap();
+                    let has = |yaml: &str, json: &str| text.contains(yaml) || text.contains(json);
+                    assert_eq!(has(r#""n": 2"#, r#""n":2"#), keep && placed, "{case}: {text}");
+                    assert_eq!(has(r#""n": 1"#, r#""n":1"#), keep && !placed, "{case}: {text}");
+                    assert_eq!(has("name: c\n", r#""name":"c""#), !keep, "{case}: {text}");
+                }
+            }
+        }
+    }
+}
+
+/// Rows that are read on a thread that may wait, as those of the graph are, and not before everybody has begun.
+struct Together(Option<Arc<tokio::sync::Barrier>>, std::vec::IntoIter<Row>);
+
+#[async_trait]
+impl Rows for Together {
+    async fn next(&mut self) -> Option<Vec<Row>> {
+        if let Some(barrier) = self.0.take() {
+            barrier.wait().await;
+        }
+        let row = self.1.next();
+        tokio::task::spawn_blocking(move || row.map(|row| vec![row])).await.unwrap()
+    }
+}
+
+#[test]
+fn more_documents_than_threads_are_written_at_a_time() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(100).build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let barrier = Arc::new(tokio::sync::Barrier::new(150));
+    let mut sinks: Vec<_> =
+        (0..150).map(|i| open(&directory.path().join(i.to_string()), Format::Yaml, "")).collect();
+    for sink in &mut sinks {
+        runtime.block_on(sink.connect()).unwrap();
+    }
+    let all = sinks.iter_mut().map(|sink| {
+        let barrier = Arc::clone(&barrier);
+        async move {
+            let rows = vec![row("web", "a", "{}"), row("web", "b", "{}")];
+            sink.replace(&mut Together(Some(barrier), rows.into_iter()), &[]).await.unwrap()
+        }
+    });
+    let written = runtime.block_on(async {
+        tokio::time::timeout(std::time::Duration::from_secs(60), futures::future::join_all(all)).await
+    });
+    runtime.shutdown_background();
+    let inserted: u64 =
+        written.expect("they wait for each other").iter().map(|receipt| receipt.inserted).sum();
+    assert_eq!(inserted, 300);
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use kollect::sinks::{Change, RowSink, SinkError};
+use kollect::sinks::snapshot::layout::{Format, GroupInPath};
+use kollect::sinks::snapshot::local;
+use kollect::sinks::{Change, RowSink, Sink, SinkConfig, SinkError};
 use kollect_dataflows::data::{Gvk, Row, RowHash, RowParts, TargetName};
 
 use crate::places::*;
@@ -258,4 +260,74 @@ async fn the_manifest_does_not_grow_with_history() {
     }
     let manifest = place.directory.path().join("east/team/.apps.kollect-manifest");
     assert!(fs::read_to_string(manifest).unwrap().lines().count() < 1_100);
+}
+
+/// What the exporter writes when it compares these rows with what the sink holds.
+async fn compare(sink: &mut dyn RowSink, rows: &[Row]) -> (u64, u64) {
+    let held = held(sink).await;
+    let differs =
+        |row: &&Row| !held.iter().any(|held| held.key.as_ref() == row.key() && held.hash == row.hash());
+    apply(sink, rows.iter().filter(differs).cloned().map(Change::Upsert).collect()).await
+}
+
+#[tokio::test]
+async fn a_changed_layout_moves_unchanged_rows() {
+    type Change = fn(&mut local::Settings);
+    let changes: [(Change, [&str; 2]); 5] = [
+        (|settings| settings.format = Format::Json, ["deployment/cart.json", "deployment/shop.json"]),
+        (
+            |settings| {
+                settings.layout.path_template =
+                    Some("{cluster}/{sourceNamespace}/{sourceName}.{kind}{extension}".to_owned());
+            },
+            ["cart.deployment.yaml", "shop.deployment.yaml"],
+        ),
+        (
+            |settings| settings.layout.lowercase_kind = Some(false),
+            ["Deployment/cart.yaml", "Deployment/shop.yaml"],
+        ),
+        (
+            |settings| settings.layout.group_in_path = GroupInPath::Always,
+            ["deployment.apps/cart.yaml", "deployment.apps/shop.yaml"],
+        ),
+        // Of two rows that swap their paths, each is written.
+        (
+            |settings| {
+                settings.layout.path_template =
+                    Some("{cluster}/{sourceNamespace}/{kind}/{uid}{extension}".to_owned());
+            },
+            ["deployment/shop.yaml", "deployment/cart.yaml"],
+        ),
+    ];
+    let gvk = || Gvk::new("apps", "v1", "Deployment");
+    let rows = [object("web", gvk(), "cart", "shop", "{}"), object("web", gvk(), "shop", "cart", "{}")];
+    for (change, expected) in changes {
+        let place = PerResource::new().await;
+        let mut sink = connected(&place).await;
+        assert_eq!(compare(&mut *sink, &rows).await, (2, 0));
+        let mut settings = place.settings();
+        change(&mut settings);
+        let open = || {
+            let config = SinkConfig::Local(local::Config::new(settings.clone()).unwrap());
+            let Sink::Rows(sink) = config.open(&binding("east", "apps")) else { panic!("rows are expected") };
+            sink
+        };
+        // A process that ends before anything is written makes no difference, nor does a row that can't be known yet.
+        for written in [0, 1, 2] {
+            let mut sink = open();
+            sink.connect().await.unwrap();
+            compare(&mut *sink, &rows[..written]).await;
+        }
+        let files = tree(place.directory.path());
+        assert_eq!(files.len(), 2, "{files:?}");
+        for (row, path) in rows.iter().zip(expected) {
+            let file: serde_json::Value =
+                serde_saphyr::from_str(&files[&format!("east/team/apps/east/shop/{path}")]).unwrap();
+            assert_eq!(file["name"], row.name());
+        }
+        let mut again = open();
+        again.connect().await.unwrap();
+        assert_eq!(compare(&mut *again, &rows).await, (0, 0), "and that is all");
+        assert_eq!(held(&mut *again).await.len(), 2);
+    }
 }

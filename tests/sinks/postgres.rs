@@ -357,7 +357,7 @@ async fn refusals_name_the_server_and_what_to_do() {
     let dsn = format!("postgres://{}@{host}:{port}/nowhere", server.get_user().unwrap());
     let error = open(Settings { dsn, ..place.settings() }, &name).connect().await.unwrap_err();
     assert!(
-        matches!(&error, SinkError::Terminal { message, hint } if message.contains("nowhere") && hint.contains("create the database")),
+        matches!(&error, SinkError::Broken { message, hint } if message.contains("nowhere") && hint.contains("create the database")),
         "{error:?}"
     );
 
@@ -404,7 +404,7 @@ async fn a_server_without_tls_is_refused_where_tls_is_required() {
     let place = Postgres::new().await;
     let error = open(with(&place, "sslmode=require"), &binding("east", "apps")).connect().await.unwrap_err();
     assert!(
-        matches!(&error, SinkError::Terminal { message, hint } if message.contains("TLS") && hint.contains("sslmode")),
+        matches!(&error, SinkError::Broken { message, hint } if message.contains("TLS") && hint.contains("sslmode")),
         "{error:?}"
     );
 }

@@ -13,12 +13,20 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Gives a running server a certificate for `localhost`. Its files are written by the server itself, so that they
+/// What a certificate for `localhost` says.
+fn localhost() -> CertificateParams {
+    CertificateParams::new(vec!["localhost".to_owned()]).unwrap()
+}
+
+/// Gives a running server such a certificate. Its files are written by the server itself, so that they
 /// belong to its user.
-async fn switch_tls_on(url: &str, authority: &CertifiedIssuer<'static, KeyPair>) {
+async fn switch_tls_on(
+    url: &str,
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    parameters: CertificateParams,
+) {
     let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
+    let certificate = parameters.signed_by(&key, authority).unwrap();
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     for (pem, file) in [(certificate.pem(), "server.crt"), (key.serialize_pem(), "server.key")] {
@@ -45,7 +53,7 @@ async fn switch_tls_on(url: &str, authority: &CertifiedIssuer<'static, KeyPair>)
 async fn certificates_are_checked_as_the_settings_say() {
     let url = server::start(&server::directory("tls"));
     let (ours, other) = (authority(), authority());
-    switch_tls_on(&url, &ours).await;
+    switch_tls_on(&url, &ours, localhost()).await;
     let parsed: tokio_postgres::Config = url.parse().unwrap();
     let (user, port) = (parsed.get_user().unwrap(), parsed.get_ports()[0]);
 
@@ -86,17 +94,17 @@ async fn certificates_are_checked_as_the_settings_say() {
     ] {
         assert_eq!(connect(host, mode, tls).await, Ok(encrypted), "{host} {mode}");
     }
-    for (host, mode, tls) in [
-        ("127.0.0.1", "verify-full", &ca),
-        ("127.0.0.1", "require", &ca),
-        ("localhost", "require", &trusting(Some(other.pem()))),
-        ("localhost", "verify-ca", &trusting(Some(other.pem()))),
-        ("localhost", "prefer", &trusting(Some(other.pem()))),
-        ("localhost", "require", &trusting(None)),
+    for (host, mode, tls, remedy) in [
+        ("127.0.0.1", "verify-full", &ca, "host name"),
+        ("127.0.0.1", "require", &ca, "host name"),
+        ("localhost", "require", &trusting(Some(other.pem())), "spec.tls"),
+        ("localhost", "verify-ca", &trusting(Some(other.pem())), "spec.tls"),
+        ("localhost", "prefer", &trusting(Some(other.pem())), "spec.tls"),
+        ("localhost", "require", &trusting(None), "spec.tls"),
     ] {
         let error = connect(host, mode, tls).await.unwrap_err();
         assert!(
-            matches!(&error, SinkError::Terminal { message, hint } if message.contains("certificate is not trusted") && hint.contains("spec.tls")),
+            matches!(&error, SinkError::Broken { message, hint } if message.contains("certificate is not trusted") && hint.contains(remedy)),
             "{host} {mode}: {error:?}"
         );
     }
@@ -105,4 +113,36 @@ async fn certificates_are_checked_as_the_settings_say() {
         matches!(&error, SinkError::Terminal { message, .. } if message.contains("holds no certificate")),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_renewed_is_taken_without_another_configuration() {
+    let url = server::start(&server::directory("renewed"));
+    let ours = authority();
+    let mut expired = localhost();
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    switch_tls_on(&url, &ours, expired).await;
+    let parsed: tokio_postgres::Config = url.parse().unwrap();
+    let (user, port) = (parsed.get_user().unwrap(), parsed.get_ports()[0]);
+    let settings = Settings {
+        dsn: format!("postgres://{user}@localhost:{port}/postgres?sslmode=verify-full"),
+        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(ours.pem().into_bytes()) },
+        ..Postgres::new().await.settings()
+    };
+    let config = SinkConfig::Postgres(Config::new(settings).unwrap());
+    let mut sink = config.open(&binding("east", "apps"));
+    let is_expired =
+        |error: &SinkError| matches!(error, SinkError::Broken { hint, .. } if hint.contains("renew"));
+    let error = sink.connect().await.unwrap_err();
+    assert!(is_expired(&error), "{error:?}");
+    switch_tls_on(&url, &ours, localhost()).await;
+    // The server takes a moment to read it.
+    for _ in 0..600 {
+        match sink.connect().await {
+            Ok(()) => return,
+            Err(error) => assert!(is_expired(&error), "{error:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the renewed certificate is not taken");
 }

@@ -221,8 +221,13 @@ const CASES: &[Case] = &[
     ),
     (
         "two sinks that write different files into one directory",
-        "kind: KollectSnapshotSink\nmetadata: {namespace: a, name: json}\nspec: {type: local, endpoint: /var/lib/files, serialization: {format: json}}\n---\nkind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {snapshotSinkRefs: [files, json]}",
+        "kind: KollectSnapshotSink\nmetadata: {namespace: a, name: json}\nspec: {type: local, endpoint: /var/lib/files, pathTemplate: 'json/{namespace}/{name}', serialization: {format: json}}\n---\nkind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {snapshotSinkRefs: [files, json]}",
         &[],
+    ),
+    (
+        "two sinks that keep one list of files",
+        "kind: KollectSnapshotSink\nmetadata: {namespace: a, name: json}\nspec: {type: local, endpoint: /var/lib/files, serialization: {format: json}}\n---\nkind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {snapshotSinkRefs: [files, json]}",
+        &["KollectInventory a/i spec.snapshotSinkRefs[1] SpecInvalid"],
     ),
     (
         "a SQLite sink without a path",

@@ -403,3 +403,24 @@ async fn an_open_request_does_not_hold_up_the_end() {
 fn targets_have_the_names_that_rows_have() {
     assert_eq!(**row("a", "1", "x").target(), target("a"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn constant_changes_do_not_keep_a_new_target_from_being_compared() {
+    let (server, world) = (Server::default(), World::hydrated());
+    server.lock().latency = Duration::from_secs(1);
+    world.set_target("b", Some(false));
+    world.put([row("a", "1", "0")]);
+    server.has("x", &[row("b", "2", "gone")]);
+    let mut bound = world.bind(server.rows("x"), OPTIONS);
+    bound.settled().await;
+    world.set_target("b", Some(true));
+    // Whenever a batch is written, another change has come in.
+    for i in 0..100 {
+        world.put([row("a", "1", &format!("{i} s"))]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(bound.inbox.backlog().changes > 0, "it was never idle");
+    assert_eq!(server.lock().deleted, 1);
+    bound.settled().await;
+    assert_eq!(server.holds("x"), world.expected());
+}

@@ -128,11 +128,11 @@ async fn failures_that_are_not_in_a_row_do_not_open_the_circuit() {
 async fn a_terminal_error_stops_the_binding_and_says_why() {
     let (server, world, mut bound) = start();
     let error =
-        SinkError::Terminal { message: "the database is read-only".into(), hint: "name another".into() };
+        SinkError::Terminal { message: "the authority is not PEM".into(), hint: "check spec.tls".into() };
     server.fail([Fault::Before(error.clone())]);
     let status = bound.until(|status| matches!(status.phase, Phase::Stopped { .. })).await;
     let Phase::Stopped { reason, message, next } = status.phase else { panic!() };
-    assert_eq!((reason, message.as_str()), ("ExportTerminal", "the database is read-only; name another"));
+    assert_eq!((reason, message.as_str()), ("ExportTerminal", "the authority is not PEM; check spec.tls"));
     assert_eq!(next, None);
     tokio::time::sleep(Duration::from_secs(3000)).await;
     world.put([row("a", "1", "1")]);
@@ -143,14 +143,20 @@ async fn a_terminal_error_stops_the_binding_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denied_binding_goes_on_when_the_permission_is_granted() {
-    let (server, world, mut bound) = start();
-    let error = SinkError::Denied { message: "permission denied".into(), hint: "grant it".into() };
-    server.fail(std::iter::repeat_n(Fault::Connect(error), 10));
-    bound.until(|status| matches!(status.phase, Phase::Stopped { next: Some(_), .. })).await;
-    ends_well(&server, &world, bound).await;
-    let server = server.lock();
-    assert!(server.connects.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_secs(60)));
+async fn a_binding_goes_on_when_the_destination_is_put_right() {
+    let (message, hint) = (|| "something is wrong".to_owned(), || "put it right".to_owned());
+    for error in [
+        SinkError::Denied { message: message(), hint: hint() },
+        SinkError::Shape { message: message(), hint: hint() },
+        SinkError::Broken { message: message(), hint: hint() },
+    ] {
+        let (server, world, mut bound) = start();
+        server.fail(std::iter::repeat_n(Fault::Connect(error), 10));
+        bound.until(|status| matches!(status.phase, Phase::Stopped { next: Some(_), .. })).await;
+        ends_well(&server, &world, bound).await;
+        let server = server.lock();
+        assert!(server.connects.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_secs(60)));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,13 +208,16 @@ async fn a_refused_row_is_tried_again_when_rows_are_compared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_refuses_everything_stops_the_binding() {
+async fn a_destination_that_refuses_everything_is_tried_again_slowly() {
     let (server, world) = (Server::default(), World::hydrated());
     world.put((0..=MOST_SET_ASIDE).map(|i| row("a", &i.to_string(), "bad")));
     let mut bound = world.bind(server.rows("x"), OPTIONS);
     let status = bound.until(|status| matches!(status.phase, Phase::Stopped { .. })).await;
     let error = status.last_error.unwrap().error.to_string();
     assert!(error.contains("refuses more than 1000 rows"), "{error}");
+    // A profile that is put right changes rows only.
+    world.put((0..=MOST_SET_ASIDE).map(|i| row("a", &i.to_string(), "good")));
+    ends_well(&server, &world, bound).await;
 }
 
 #[tokio::test(start_paused = true)]

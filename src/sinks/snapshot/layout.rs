@@ -203,6 +203,23 @@ impl Layout {
         })
     }
 
+    /// All that decides how the file of a row is written and where: text that differs wherever a row would have another
+    /// file, and that later versions must not change without need.
+    pub fn rows(&self) -> String {
+        let group = match self.group_in_path {
+            GroupInPath::Auto => "auto",
+            GroupInPath::Always => "always",
+            GroupInPath::Never => "never",
+        };
+        format!(
+            "{} {} group={group} lowercase={} longest={}",
+            self.format.extension(),
+            self.row.text(),
+            self.lowercase_kind,
+            self.longest_segment
+        )
+    }
+
     /// The path of a row whose [`Self::row`] other rows ask for too.
     pub fn distinct(&self, path: &str, key: RowKey<&str>) -> String {
         let hash = short_hash(&[key.target_namespace, key.target_name, key.namespace, key.name, key.uid]);
@@ -347,6 +364,15 @@ impl Template {
         Ok(Self { segments })
     }
 
+    fn text(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Value(placeholder) => placeholder.text().to_owned(),
+        };
+        let segments = self.segments.iter().map(|parts| parts.iter().map(part).collect::<String>());
+        segments.collect::<Vec<_>>().join("/")
+    }
+
     fn has(&self, placeholder: Placeholder) -> bool {
         self.segments.iter().flatten().any(|part| *part == Part::Value(placeholder))
     }
@@ -468,6 +494,33 @@ mod tests {
         .unwrap();
         assert_eq!(own.document(&binding("east", "team", "apps")), "east/team-apps");
         assert_eq!(plain(&own, "shop", "cart", &gvk), "team/web/apps/u-1.json");
+    }
+
+    #[test]
+    fn every_setting_that_moves_or_changes_the_file_of_a_row_makes_another_layout_of_rows() {
+        let plain = LayoutSettings { mode: LayoutMode::PerResource, ..LayoutSettings::default() };
+        let rows = |format, settings: LayoutSettings| Layout::new(None, format, &settings).unwrap().rows();
+        let template = |template: &str| Some(template.to_owned());
+        let layouts = [
+            rows(Format::Yaml, plain.clone()),
+            rows(Format::Json, plain.clone()),
+            rows(Format::Yaml, LayoutSettings { path_template: template("{kind}/{uid}"), ..plain.clone() }),
+            rows(Format::Yaml, LayoutSettings { path_template: template("{kind}{uid}"), ..plain.clone() }),
+            rows(Format::Yaml, LayoutSettings { group_in_path: GroupInPath::Always, ..plain.clone() }),
+            rows(Format::Yaml, LayoutSettings { group_in_path: GroupInPath::Never, ..plain.clone() }),
+            rows(Format::Yaml, LayoutSettings { lowercase_kind: Some(false), ..plain.clone() }),
+            rows(Format::Yaml, LayoutSettings { max_segment_length: Some(30), ..plain.clone() }),
+        ];
+        let different: std::collections::BTreeSet<&String> = layouts.iter().collect();
+        assert_eq!(different.len(), layouts.len(), "{layouts:?}");
+        // What says the same in other words is the same.
+        let spelled_out = LayoutSettings {
+            path_template: template(ROW_TEMPLATE),
+            lowercase_kind: Some(true),
+            max_segment_length: Some(63),
+            ..plain
+        };
+        assert_eq!(rows(Format::Yaml, spelled_out), layouts[0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Settings of a Postgres sink.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
@@ -9,6 +10,7 @@ use crate::sinks::ConfigError;
 use crate::sinks::config::{DeletionPolicy, Provisioning, TlsSettings};
 use crate::sinks::database::TableName;
 use crate::sinks::database::table::check_identifier;
+use crate::sinks::place::At;
 
 /// How long a server may take to answer a connection attempt, where the connection string does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -138,30 +140,43 @@ impl Config {
 
     /// The server and database for humans: `db.example:5432/inventory`.
     pub fn server(&self) -> String {
-        let mut text = String::new();
+        let hosts = self.hosts().collect::<Vec<_>>().join(",");
+        if self.database().is_empty() { hosts } else { format!("{hosts}/{}", self.database()) }
+    }
+
+    /// Where the rows are.
+    pub(in crate::sinks) fn at(&self) -> At {
+        At::Server {
+            hosts: self.hosts().collect(),
+            database: self.database().to_owned(),
+            schema: self.schema.clone(),
+            table: self.table.as_str().to_owned(),
+        }
+    }
+
+    /// Names or addresses, with ports.
+    fn hosts(&self) -> impl Iterator<Item = String> {
+        let hosts = self.dsn.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) if name.contains(':') => format!("[{name}]"),
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let named = self.dsn.get_hosts().len();
+        let addresses = self.dsn.get_hostaddrs().iter().skip(named).map(|address| match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
         let ports = self.dsn.get_ports();
-        for (i, host) in self.dsn.get_hosts().iter().enumerate() {
-            if i > 0 {
-                text.push(',');
-            }
-            match host {
-                Host::Tcp(name) if name.contains(':') => _ = write!(text, "[{name}]"),
-                Host::Tcp(name) => text.push_str(name),
-                #[cfg(unix)]
-                Host::Unix(path) => _ = write!(text, "{}", path.display()),
-            }
+        hosts.chain(addresses).enumerate().map(move |(i, host)| {
             let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
-            _ = write!(text, ":{port}");
-        }
-        if text.is_empty() {
-            for (i, address) in self.dsn.get_hostaddrs().iter().enumerate() {
-                _ = write!(text, "{}{address}", if i > 0 { "," } else { "" });
-            }
-        }
-        if let Some(database) = self.dsn.get_dbname().or(self.dsn.get_user()) {
-            _ = write!(text, "/{database}");
-        }
-        text
+            format!("{host}:{port}")
+        })
+    }
+
+    /// The server's default is the one of the user's name.
+    fn database(&self) -> &str {
+        self.dsn.get_dbname().or(self.dsn.get_user()).unwrap_or_default()
     }
 
     /// How to connect.
@@ -231,6 +246,12 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
             "put a URL such as `postgres://user:password@host:5432/database` into the Secret",
         ));
     }
+    if has_stray_at(dsn) {
+        return Err(error(
+            "the connection string has an `@` that does not separate the password from the host",
+            "write an `@` of the user, the password or the database as `%40`, a `/` as `%2F`, a `?` as `%3F`",
+        ));
+    }
     for option in ["sslrootcert", "sslcert", "sslkey"] {
         if has_option(dsn, option) {
             return Err(error(
@@ -266,6 +287,18 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(error("the connection string names no host", "add one"));
     }
+    // Both are shown, so they must be nothing else; pieces of a URL are.
+    let is_url_piece = config.get_hosts().iter().any(|host| match host {
+        Host::Tcp(name) => name.contains('@'),
+        #[cfg(unix)]
+        Host::Unix(_) => false,
+    });
+    if is_url_piece || config.get_dbname().is_some_and(|name| name.contains("://")) {
+        return Err(error(
+            "the connection string has a host or a database that is none",
+            "write all of it as a URL, with an `@` of the password as `%40`, or all of it as `key=value` pairs",
+        ));
+    }
     config.ssl_mode(match mode {
         Mode::Disable => SslMode::Disable,
         Mode::Prefer => SslMode::Prefer,
@@ -275,7 +308,22 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
 }
 
 fn is_url(dsn: &str) -> bool {
-    dsn.starts_with("postgres://") || dsn.starts_with("postgresql://")
+    after_scheme(dsn).is_some()
+}
+
+fn after_scheme(dsn: &str) -> Option<&str> {
+    dsn.strip_prefix("postgres://").or_else(|| dsn.strip_prefix("postgresql://"))
+}
+
+/// Whether the driver would cut a URL at another `@` than the one before the host: it takes the first there is, and what
+/// comes behind it, be it the rest of a password, for host and database.
+fn has_stray_at(dsn: &str) -> bool {
+    let Some(rest) = after_scheme(dsn) else { return false };
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    match place.split_once('@') {
+        Some((_, host_and_database)) => host_and_database.contains('@'),
+        None => options.contains('@'),
+    }
 }
 
 /// The place of `name=value` in a connection string.

@@ -5,6 +5,7 @@
 
 use std::error::Error as _;
 
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::config::Config;
@@ -38,17 +39,13 @@ impl Doing<'_> {
             if let Some(rustls::Error::InvalidCertificate(reason)) =
                 tls.and_then(|error| error.downcast_ref::<rustls::Error>())
             {
-                return SinkError::Terminal {
-                    message: self.message(&format!("its certificate is not trusted ({reason:?})")),
-                    hint: "put the authority that signed it into spec.tls.caBundle or spec.tls.caSecretRef"
-                        .to_owned(),
-                };
+                return self.not_trusted(reason);
             }
             source = cause.source();
         }
         let cause = causes(error);
         if cause.contains("does not support TLS") {
-            return SinkError::Terminal {
+            return SinkError::Broken {
                 message: self.message("it does not offer TLS"),
                 hint: "switch TLS on there, or allow sslmode=prefer in the connection string".to_owned(),
             };
@@ -60,6 +57,24 @@ impl Doing<'_> {
             };
         }
         SinkError::Unreachable { message: self.message(&cause) }
+    }
+
+    /// The server may get another certificate, so this is not only a matter of our settings.
+    fn not_trusted(&self, reason: &CertificateError) -> SinkError {
+        let hint = match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "renew it there",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "check the clocks on both sides"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "give the server one for this host name, or connect by a name that it is for"
+            }
+            _ => "put the authority that signed it into spec.tls.caBundle or spec.tls.caSecretRef",
+        };
+        SinkError::Broken {
+            message: self.message(&format!("its certificate is not trusted ({reason:?})")),
+            hint: hint.to_owned(),
+        }
     }
 
     /// The error of a statement.
@@ -87,7 +102,7 @@ impl Doing<'_> {
                        yourself"
                     .to_owned(),
             },
-            "3D000" => SinkError::Terminal {
+            "3D000" => SinkError::Broken {
                 message: whole,
                 hint: "create the database, or name another in the connection string".to_owned(),
             },
@@ -112,11 +127,11 @@ impl Doing<'_> {
                     }
                     SinkError::Row { message: text(&cause) }
                 }
-                _ if *code == SqlState::SYNTAX_ERROR => SinkError::Terminal {
+                _ if *code == SqlState::SYNTAX_ERROR => SinkError::Broken {
                     message: whole,
                     hint: "this needs PostgreSQL 13 or later".to_owned(),
                 },
-                _ => SinkError::Terminal {
+                _ => SinkError::Broken {
                     message: whole,
                     hint: "see the server's log".to_owned(),
                 },

@@ -94,10 +94,32 @@ fn rejects_connection_strings_without_repeating_them() {
         "postgres://me:hunter2@host/db?sslmode=hunter2",
         "postgres://me:hunter2@host/db?sslrootcert=/etc/ca",
         "mysql://me:hunter2@host/db",
+        // The driver takes what stands before the first `@` for the credentials, wherever that is.
+        "postgres://me:S3cr@hunter2@host/db",
+        "postgresql://me:S3cr@t/hunter2@host/db",
+        "postgres://me:S3cr@hunter2@host?application_name=x",
+        "postgres://host/db?user=me&password=S3cr@hunter2",
+        "postgres://me:S3cr@t%40hunter2/db",
+        "host=me:S3cr@hunter2 user=x",
+        "host=db user=x dbname=postgres://me:hunter2@host/db",
     ] {
         let error = config(dsn).unwrap_err();
         assert_eq!(error.field, "spec.postgres.databaseRef", "{dsn}");
         assert!(!error.to_string().contains("hunter"), "{error}");
+    }
+}
+
+#[test]
+fn an_at_sign_may_stand_in_user_and_password_when_encoded_and_in_options() {
+    for (dsn, user, password) in [
+        ("postgres://me%40db:S3cr%40t@h/d?application_name=me@home&sslmode=require", "me@db", "S3cr@t"),
+        ("host=h dbname=d user=me@db password=S3cr@t sslmode=require", "me@db", "S3cr@t"),
+    ] {
+        let config = config(dsn).unwrap();
+        assert_eq!(config.server(), "h:5432/d");
+        assert_eq!(config.dsn().get_user(), Some(user));
+        assert_eq!(config.dsn().get_password(), Some(password.as_bytes()));
+        assert_eq!(config.verification(), Verification::AuthorityAndHost);
     }
 }
 

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::encode::{Statements, Stored, incomplete};
 use super::error::Doing;
 use super::schema;
+use crate::sinks::blocking::Gate;
 use crate::sinks::database::position::Position;
 use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError};
 
@@ -28,12 +29,17 @@ pub struct Client {
     config: Config,
     binding: BindingName,
     file: Option<File>,
+    gate: Gate,
 }
 
 impl Client {
     /// A client that has not opened its file yet.
     pub fn new(config: Config, binding: BindingName) -> Self {
-        Self { config, binding, file: None }
+        Self { config, binding, file: None, gate: Gate::default() }
+    }
+
+    fn not_open(&self) -> SinkError {
+        SinkError::Unreachable { message: format!("{} is not open", self.config.path().display()) }
     }
 
     /// Runs `work` on a blocking thread with the open file, which is kept after success only.
@@ -41,29 +47,17 @@ impl Client {
         &mut self,
         work: impl FnOnce(&mut File) -> Result<T, SinkError> + Send + 'static,
     ) -> Result<T, SinkError> {
-        let Some(mut file) = self.file.take() else {
-            return Err(SinkError::Unreachable {
-                message: format!("{} is not open", self.config.path().display()),
-            });
+        let Some(mut file) = self.file.take() else { return Err(self.not_open()) };
+        let work = move || {
+            // One that was removed while it was open would go on taking rows that nobody ever sees.
+            file.identity.check(&file.config)?;
+            let value = work(&mut file)?;
+            Ok((file, value))
         };
-        let (file, result) = blocking(move || {
-            let result = file.check_that_it_is_there().and_then(|()| work(&mut file));
-            Ok((file, result))
-        })
-        .await?;
-        if result.is_ok() {
-            self.file = Some(file);
-        }
-        result
+        let (file, value) = self.gate.run(work).await?;
+        self.file = Some(file);
+        Ok(value)
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
-) -> Result<T, SinkError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(SinkError::Interrupted { message: format!("the work on the database broke off: {error}") })
-    })
 }
 
 #[async_trait]
@@ -71,22 +65,25 @@ impl RowSink for Client {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.file = None;
         let (config, binding) = (self.config.clone(), self.binding.clone());
-        self.file = Some(blocking(move || File::open(config, binding)).await?);
+        self.file = Some(self.gate.run(move || File::open(config, binding)).await?);
         Ok(())
     }
 
     async fn held(&mut self) -> Result<BoxStream<'_, Result<HeldRow, SinkError>>, SinkError> {
         // A connection of its own, so that the other one is at hand whenever the reader stops.
         let (config, binding) = (self.config.clone(), self.binding.clone());
+        let identity = self.file.as_ref().ok_or_else(|| self.not_open())?.identity;
         let (sender, receiver) = mpsc::channel(4);
-        let reader = tokio::task::spawn_blocking(move || read_rows(&config, &binding, &sender));
+        let read = move || {
+            identity.check(&config)?;
+            read_rows(&config, &binding, &sender)
+        };
+        let reader = self.gate.begin(read).await;
         let chunks = stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|chunk| (Ok(stream::iter(chunk).map(Ok)), receiver))
         });
         let end = stream::once(async move {
-            let sum = reader.await.unwrap_or_else(|error| {
-                Err(SinkError::Interrupted { message: format!("reading rows broke off: {error}") })
-            })?;
+            let sum = reader.end().await?;
             self.with_file(move |file| file.compare(sum)).await?;
             Ok(stream::iter(Vec::new()).map(Ok as fn(HeldRow) -> Result<HeldRow, SinkError>))
         });
@@ -173,22 +170,37 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// What tells one file at a path from its successor there.
-#[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity(Option<(u64, u64)>);
 
-/// Elsewhere an open file can't be replaced.
-#[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.exists().then_some((0, 0))
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self(std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
+    }
+
+    /// Elsewhere an open file can't be replaced.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Self {
+        Self(path.exists().then_some((0, 0)))
+    }
+
+    /// Whether the file is still the one that was opened.
+    fn check(self, config: &Config) -> Result<(), SinkError> {
+        if Self::of(config.path()) == self {
+            return Ok(());
+        }
+        Err(SinkError::Interrupted {
+            message: format!("the file {} was removed or replaced", config.path().display()),
+        })
+    }
 }
 
 /// An open database.
 struct File {
     connection: Connection,
-    identity: Option<(u64, u64)>,
+    identity: Identity,
     sql: Statements,
     config: Config,
     binding: BindingName,
@@ -229,17 +241,7 @@ impl File {
                 params![binding.cluster, binding.inventory_namespace, binding.inventory_name],
             )
             .map_err(failed)?;
-        Ok(Self { identity: identity(config.path()), connection, sql, binding, config })
-    }
-
-    /// A file that was removed while it was open would go on taking rows that nobody ever sees.
-    fn check_that_it_is_there(&self) -> Result<(), SinkError> {
-        if identity(self.config.path()) == self.identity {
-            return Ok(());
-        }
-        Err(SinkError::Interrupted {
-            message: format!("the file {} was removed or replaced", self.config.path().display()),
-        })
+        Ok(Self { identity: Identity::of(config.path()), connection, sql, binding, config })
     }
 
     fn failed(&self, what: &'static str, error: &rusqlite::Error) -> SinkError {

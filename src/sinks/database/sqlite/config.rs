@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::sinks::ConfigError;
 use crate::sinks::config::{DeletionPolicy, Provisioning};
 use crate::sinks::database::TableName;
+use crate::sinks::place::At;
 
 /// The settings as they stand in the sink resource.
 #[derive(Clone, Debug)]
@@ -47,6 +48,11 @@ impl Config {
     /// The destination for humans: `sqlite /var/lib/inventory.db rows`.
     pub fn describe(&self) -> String {
         format!("sqlite {} {}", self.path.display(), self.table)
+    }
+
+    /// Where the rows are.
+    pub(in crate::sinks) fn at(&self) -> At {
+        At::Database { file: self.path.clone(), table: self.table.as_str().to_owned() }
     }
 
     /// The database file.

@@ -20,15 +20,14 @@ impl Doing<'_> {
     /// The error of a statement or of opening the file.
     pub(super) fn failed(&self, error: &Error) -> SinkError {
         let Error::SqliteFailure(failure, text) = error else {
-            return SinkError::Terminal {
+            return SinkError::Shape {
                 message: self.message(&error.to_string()),
                 hint: "see whether the tables were changed".to_owned(),
             };
         };
         // The library's texts name tables and columns, never values.
         let cause = text.clone().unwrap_or_else(|| failure.to_string());
-        let terminal =
-            |hint: &str| SinkError::Terminal { message: self.message(&cause), hint: hint.to_owned() };
+        let broken = |hint: &str| SinkError::Broken { message: self.message(&cause), hint: hint.to_owned() };
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 SinkError::Unreachable { message: self.message("another process holds its lock") }
@@ -46,12 +45,14 @@ impl Doing<'_> {
                 message: self.message(&cause),
                 hint: "make the file and its directory writable for this process".to_owned(),
             },
-            ErrorCode::CannotOpen => terminal(
+            ErrorCode::CannotOpen => broken(
                 "see that spec.endpoint names a file, not a directory, and that this process may write its directory",
             ),
-            ErrorCode::NotADatabase => terminal("the file is something else: choose another spec.endpoint"),
+            ErrorCode::NotADatabase => {
+                broken("the file is something else: move it away, or choose another spec.endpoint")
+            }
             ErrorCode::DatabaseCorrupt => {
-                terminal("restore the file, or remove it: the next export fills a new one")
+                broken("restore the file, or remove it: a new one is made and filled then")
             }
             ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => {
                 SinkError::Row { message: self.message(&cause) }
@@ -62,7 +63,7 @@ impl Doing<'_> {
                     "the tables were changed while they were in use; bring them back into shape or drop them"
                         .to_owned(),
             },
-            _ => terminal("see whether the file was changed by another program"),
+            _ => broken("see whether the file was changed by another program"),
         }
     }
 }

@@ -71,7 +71,7 @@ fn errors_say_whose_turn_it_is() {
     }
     assert!(matches!(error(ffi::SQLITE_TOOBIG), SinkError::Row { .. }));
     for code in [ffi::SQLITE_NOTADB, ffi::SQLITE_CORRUPT, ffi::SQLITE_CANTOPEN] {
-        let SinkError::Terminal { message, hint } = error(code) else { panic!("{code}") };
+        let SinkError::Broken { message, hint } = error(code) else { panic!("{code}") };
         assert!(message.contains("/data/inventory.db") && !hint.is_empty(), "{message}");
     }
 }

@@ -4,9 +4,8 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kollect_dataflows::data::{Row, TargetName};
@@ -17,6 +16,7 @@ use super::encode::{Content, DocumentEntry, Entry, FileHash};
 use super::files::{At, Root, Temporary, failed};
 use super::manifest::{Entries, Manifest};
 use super::resources::Resources;
+use crate::sinks::blocking::Gate;
 use crate::sinks::snapshot::document::{Item, Reader, Summary, Versus, Writer, envelope};
 use crate::sinks::snapshot::layout::{Format, LayoutMode};
 use crate::sinks::{BindingName, DocumentSink, Receipt, Rows, Sink, SinkError};
@@ -33,29 +33,6 @@ pub fn open(config: &Config, binding: &BindingName) -> Sink {
     }
 }
 
-/// Lets one piece of work at a time onto the files of a sink. Work on a blocking thread goes on when its caller stops
-/// waiting, and must have come to its end before the next begins.
-#[derive(Clone, Default)]
-pub(super) struct Gate(Arc<Mutex<()>>);
-
-impl Gate {
-    /// Runs work on a blocking thread.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
-    ) -> Result<T, SinkError> {
-        let gate = Arc::clone(&self.0);
-        let guarded = move || {
-            // Nothing is kept behind the gate that a panic could have left half done.
-            let _inside = gate.lock().unwrap_or_else(PoisonError::into_inner);
-            work()
-        };
-        tokio::task::spawn_blocking(guarded).await.unwrap_or_else(|error| {
-            Err(SinkError::Interrupted { message: format!("the work on files broke off: {error}") })
-        })
-    }
-}
-
 /// One file for the whole inventory.
 struct Document {
     config: Config,
@@ -69,7 +46,7 @@ impl DocumentSink for Document {
         let (config, binding) = (self.config.clone(), self.binding.clone());
         let work = move || {
             let mut root = Root::open(&config)?;
-            Manifest::new(&config.layout().inventory(&binding), &binding).load(&mut root).map(drop)
+            Manifest::new(config.layout(), &binding).load(&mut root).map(drop)
         };
         self.gate.run(work).await
     }
@@ -96,7 +73,7 @@ impl DocumentSink for Document {
         let (config, binding) = (self.config.clone(), self.binding.clone());
         let work = move || {
             let mut root = Root::open(&config)?;
-            let mut manifest = Manifest::new(&config.layout().inventory(&binding), &binding);
+            let mut manifest = Manifest::new(config.layout(), &binding);
             clear(&mut root, &mut manifest)
         };
         self.gate.run(work).await
@@ -167,8 +144,10 @@ impl<'a> Held<'a> {
             && root.at(path)? == At::File
         {
             held.path = root.full(path)?;
-            let open = || Reader::new(BufReader::new(File::open(&held.path)?));
-            held.reader = Some(open().map_err(|error| failed("reading", &held.path, &error))?);
+            match File::open(&held.path).and_then(|file| Reader::new(BufReader::new(file))) {
+                Ok(reader) => held.reader = Some(reader),
+                Err(error) => held.unreadable(&error)?,
+            }
             held.step()?;
         }
         Ok(held)
@@ -178,7 +157,7 @@ impl<'a> Held<'a> {
     fn step(&mut self) -> Result<(), SinkError> {
         self.next = match self.reader.as_mut().map(Reader::next_item).transpose() {
             Ok(next) => next.flatten(),
-            Err(_) => return self.unreadable(),
+            Err(error) => return self.unreadable(&error),
         };
         Ok(())
     }
@@ -187,7 +166,7 @@ impl<'a> Held<'a> {
     fn versus<W: Write>(&mut self, row: &Row, writer: &Writer<W>) -> Result<Option<Versus>, SinkError> {
         match self.next.as_mut().map(|item| item.versus(row, writer)).transpose() {
             Ok(versus) => Ok(versus),
-            Err(_) => self.unreadable().map(|()| None),
+            Err(error) => self.unreadable(&error).map(|()| None),
         }
     }
 
@@ -200,13 +179,17 @@ impl<'a> Held<'a> {
             .and_then(|target| if self.keep.contains(&target) { item.row().map(Some) } else { Ok(None) });
         match row {
             Ok(row) => Ok(row),
-            Err(_) => self.unreadable().map(|()| None),
+            Err(error) => self.unreadable(&error).map(|()| None),
         }
     }
 
-    /// Somebody has edited the document. What can't be read of it counts as not there, unless rows are lost with it.
-    fn unreadable(&mut self) -> Result<(), SinkError> {
+    /// Takes in why the document can't be read on. If somebody has edited it, the rest of it counts as not there, unless
+    /// rows are lost with it.
+    fn unreadable(&mut self, error: &io::Error) -> Result<(), SinkError> {
         (self.reader, self.next) = (None, None);
+        if !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) {
+            return Err(failed("reading", &self.path, error));
+        }
         if self.keep.is_empty() {
             return Ok(());
         }
@@ -222,20 +205,27 @@ impl<'a> Held<'a> {
 /// The document as it was.
 struct Previous {
     path: String,
-    hash: FileHash,
+    /// Of the file as it is.
+    hash: Option<FileHash>,
     document: DocumentEntry,
 }
 
 impl Previous {
-    fn find(entries: &Entries) -> Option<Self> {
-        entries.iter().find_map(|(path, (_, entry))| match &entry.content {
-            Content::Document(document) => Some(Self {
-                path: path.as_ref().to_owned(),
-                hash: entry.hash,
-                document: document.as_ref().clone(),
-            }),
-            Content::Row(_) => None,
-        })
+    /// The last document that was written. After a crash there may be two on the list, of two formats, and the list is
+    /// ahead of the files: what counts is first whether the file is there as listed, or at all. Of two with the same content
+    /// the one at `path` is meant.
+    fn find(root: &mut Root, entries: &Entries, path: &str) -> Result<Option<Self>, SinkError> {
+        let mut last = None;
+        for (listed, (_, entry)) in entries {
+            let Content::Document(document) = &entry.content else { continue };
+            let found = root.hash(listed)?;
+            let rank = (found == Some(entry.hash), found.is_some(), document.generation, **listed == *path);
+            if last.as_ref().is_none_or(|(best, _)| *best < rank) {
+                let path = listed.as_ref().to_owned();
+                last = Some((rank, Self { path, hash: found, document: document.as_ref().clone() }));
+            }
+        }
+        Ok(last.map(|(_, previous)| previous))
     }
 }
 
@@ -302,24 +292,27 @@ fn replace(
     let (layout, format) = (config.layout(), config.layout().format());
     let path = layout.document(binding);
     let mut root = Root::open(config)?;
-    let mut manifest = Manifest::new(&layout.inventory(binding), binding);
+    let mut manifest = Manifest::new(layout, binding);
     let mut entries = manifest.load(&mut root)?;
     // The format may have been another one; then that document is read, and removed in the end.
-    let previous = Previous::find(&entries);
+    let previous = Previous::find(&mut root, &entries, &path)?;
 
     let mut items = manifest.temporary(&mut root)?;
     let mut held = Held::open(&mut root, previous.as_ref().map(|previous| previous.path.as_str()), keep)?;
     let (summary, mut receipt) = write_items(&mut items, format, &mut incoming, &mut held)?;
     let items_hash = items.finish()?;
 
-    let found = root.hash(&path)?;
-    let recorded = previous.as_ref().filter(|previous| previous.path == path);
+    let found = match &previous {
+        Some(previous) if previous.path == path => previous.hash,
+        _ => root.hash(&path)?,
+    };
+    let recorded = entries.get(path.as_str()).map(|(_, entry)| entry);
     let as_recorded = recorded.is_some_and(|recorded| found == Some(recorded.hash));
     let same_content = previous.as_ref().is_some_and(|old| old.document.checksum == summary.checksum);
     let unchanged = match format {
         Format::Yaml => found == Some(items_hash),
         // The time in it differs, so its own hash says nothing.
-        Format::Json => as_recorded && same_content,
+        Format::Json => as_recorded && recorded.is_some_and(|recorded| recorded.holds(&summary.checksum)),
     };
     if unchanged {
         receipt = Receipt::default();

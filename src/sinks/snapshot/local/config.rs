@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sinks::ConfigError;
+use super::manifest;
 use crate::sinks::config::{DeletionPolicy, Provisioning};
+use crate::sinks::place::At;
 use crate::sinks::snapshot::layout::{Format, Layout, LayoutSettings};
+use crate::sinks::{BindingName, ConfigError};
 
 /// The settings as they stand in the sink resource, with its references resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,11 @@ impl Config {
     /// The destination for humans: `local /var/lib/exports`.
     pub fn describe(&self) -> String {
         format!("local {}", self.directory.display())
+    }
+
+    /// Where the files of a binding are: sinks of one list of files would take each other's for their own.
+    pub(in crate::sinks) fn at(&self, binding: &BindingName) -> At {
+        At::Files { list: self.directory.join(manifest::path(&self.layout, binding)) }
     }
 
     /// The directory.

@@ -1,10 +1,10 @@
 //! The lines of the manifest; no I/O.
 //!
-//! The manifest is a journal: a first line that says whose it is, then one line for each file that was written or removed.
+//! The manifest is a journal: a first line that says whose it is, and by which layout its rows are spread, then one line for each file that was written or removed.
 //! Of several lines about one path the last one counts. Each line is one JSON object:
 //!
 //! ```text
-//! {"manifest":"kollect.dev/v1","cluster":"","namespace":"team","inventory":"apps"}
+//! {"manifest":"kollect.dev/v1","cluster":"","namespace":"team","inventory":"apps","layout":".yaml {kind}/…"}
 //! {"put":"inventory/team/apps/…/cart.yaml","hash":"…","row":{"key":["team","web","shop","cart","u-1"],"hash":"…"}}
 //! {"del":"inventory/team/apps/…/cart.yaml"}
 //! ```
@@ -37,6 +37,13 @@ pub(super) struct Entry {
     pub(super) hash: FileHash,
     /// What they mean.
     pub(super) content: Content,
+}
+
+impl Entry {
+    /// Whether it is a document with these rows.
+    pub(super) fn holds(&self, checksum: &str) -> bool {
+        matches!(&self.content, Content::Document(document) if document.checksum == checksum)
+    }
 }
 
 /// What a file is.
@@ -98,11 +105,13 @@ impl Key {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct HeaderLine {
     manifest: String,
     cluster: String,
     namespace: String,
     inventory: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layout: Option<String>,
 }
 
 /// A line as it stands in the file.
@@ -138,24 +147,32 @@ fn line(value: &impl Serialize) -> String {
     line
 }
 
+/// What the first line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Whose manifest it is.
+    pub(super) binding: BindingName,
+    /// By which layout the rows are spread over files, if any are.
+    pub(super) layout: Option<String>,
+}
+
 /// The first line.
-pub(super) fn header(binding: &BindingName) -> String {
-    line(&Header {
+pub(super) fn header(header: &Header) -> String {
+    let Header { binding, layout } = header.clone();
+    line(&HeaderLine {
         manifest: VERSION.to_owned(),
-        cluster: binding.cluster.clone(),
-        namespace: binding.inventory_namespace.clone(),
-        inventory: binding.inventory_name.clone(),
+        cluster: binding.cluster,
+        namespace: binding.inventory_namespace,
+        inventory: binding.inventory_name,
+        layout,
     })
 }
 
-/// Whose manifest the first line belongs to; nothing if it is not one of ours.
-pub(super) fn read_header(text: &str) -> Option<BindingName> {
-    let header: Header = serde_json::from_str(text).ok()?;
-    (header.manifest == VERSION).then_some(BindingName {
-        cluster: header.cluster,
-        inventory_namespace: header.namespace,
-        inventory_name: header.inventory,
-    })
+/// What the first line says; nothing if it is not one of ours.
+pub(super) fn read_header(text: &str) -> Option<Header> {
+    let HeaderLine { manifest, cluster, namespace, inventory, layout } = serde_json::from_str(text).ok()?;
+    let binding = BindingName { cluster, inventory_namespace: namespace, inventory_name: inventory };
+    (manifest == VERSION).then_some(Header { binding, layout })
 }
 
 /// The line of a file that is ours from now on.

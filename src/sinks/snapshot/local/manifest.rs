@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::encode::{self, Entry};
+use super::encode::{self, Entry, Header};
 use super::files::{At, Root, Temporary, failed};
+use crate::sinks::snapshot::layout::{Layout, LayoutMode};
 use crate::sinks::{BindingName, SinkError};
 
 /// The journal may hold this many times as many lines as there are files before it is written anew.
@@ -19,11 +20,20 @@ fn process() -> u64 {
     *TOKEN
 }
 
+/// The path of an inventory's manifest, below the root.
+pub(super) fn path(layout: &Layout, binding: &BindingName) -> String {
+    let inventory = layout.inventory(binding);
+    let (directory, name) = inventory.rsplit_once('/').unwrap_or(("", &inventory));
+    let separator = if directory.is_empty() { "" } else { "/" };
+    format!("{directory}{separator}.{name}.kollect-manifest")
+}
+
 /// The manifest of one inventory.
 pub(super) struct Manifest {
-    /// The path of the manifest, below the root.
     path: String,
-    binding: BindingName,
+    header: Header,
+    /// Whether the rows that are listed are spread over files as they are to be.
+    up_to_date: bool,
     file: Option<File>,
     lines: usize,
     /// A crash left a piece of a line at the end.
@@ -34,14 +44,13 @@ pub(super) struct Manifest {
 pub(super) type Entries = BTreeMap<Box<str>, (usize, Entry)>;
 
 impl Manifest {
-    /// For the inventory at `inventory`, its path without extension.
-    pub(super) fn new(inventory: &str, binding: &BindingName) -> Self {
-        let (directory, name) =
-            inventory.rsplit_once('/').map_or(("", inventory), |(directory, name)| (directory, name));
-        let separator = if directory.is_empty() { "" } else { "/" };
+    /// For an inventory that is spread over files by `layout`.
+    pub(super) fn new(layout: &Layout, binding: &BindingName) -> Self {
+        let rows = (layout.mode() == LayoutMode::PerResource).then(|| layout.rows());
         Self {
-            path: format!("{directory}{separator}.{name}.kollect-manifest"),
-            binding: binding.clone(),
+            path: path(layout, binding),
+            header: Header { binding: binding.clone(), layout: rows },
+            up_to_date: true,
             file: None,
             lines: 0,
             torn: false,
@@ -85,6 +94,7 @@ impl Manifest {
         self.file = None;
         self.lines = 0;
         self.torn = false;
+        self.up_to_date = true;
         self.remove_temporaries(root)?;
         let mut entries = Entries::new();
         let path = root.full(&self.path)?;
@@ -117,15 +127,16 @@ impl Manifest {
             };
             self.lines += 1;
             if self.lines == 1 {
-                let owner = encode::read_header(line).ok_or_else(|| unreadable(1))?;
-                if owner != self.binding {
+                let header = encode::read_header(line).ok_or_else(|| unreadable(1))?;
+                if header.binding != self.header.binding {
                     return Err(SinkError::Shape {
-                        message: format!("{} belongs to the inventory {owner}", path.display()),
+                        message: format!("{} belongs to the inventory {}", path.display(), header.binding),
                         hint: "give each cluster its own files: put {cluster} into spec.pathTemplate, or choose \
                                another spec.endpoint"
                             .to_owned(),
                     });
                 }
+                self.up_to_date = header.layout == self.header.layout;
                 continue;
             }
             match encode::read_line(line).ok_or_else(|| unreadable(self.lines))? {
@@ -134,6 +145,12 @@ impl Manifest {
             }
         }
         Ok(entries)
+    }
+
+    /// Whether the rows that were loaded are spread over files as they are to be. If not, [`Self::rewrite`] says that they
+    /// are, so it must be given none of them as it was.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        self.up_to_date
     }
 
     /// Writes the whole list anew.
@@ -147,7 +164,7 @@ impl Manifest {
         let path = file.path().to_owned();
         let mut lines = 1;
         let write = || -> std::io::Result<()> {
-            file.write_all(encode::header(&self.binding).as_bytes())?;
+            file.write_all(encode::header(&self.header).as_bytes())?;
             for (path, entry) in entries {
                 lines += 1;
                 file.write_all(encode::put(path, &entry).as_bytes())?;
@@ -161,6 +178,7 @@ impl Manifest {
         root.sync_directory_of(&self.path)?;
         self.lines = lines;
         self.torn = false;
+        self.up_to_date = true;
         Ok(())
     }
 

@@ -15,7 +15,7 @@
 //!    sink connects, because the manifest has a hash of each file.
 //! 3. What the manifest does not list is never overwritten and never removed. Where such a file, or a symbolic link, is in
 //!    the way, the sink says so and stops.
-//! 4. Unchanged content is not written.
+//! 4. Unchanged content is not written, unless the manifest says that it was written by another layout.
 //!
 //! A batch of rows is not atomic over its files: directories have no transactions.
 

@@ -18,11 +18,12 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use kollect_dataflows::data::{Row, RowHash};
 
-use super::client::{Gate, clear};
+use super::client::clear;
 use super::config::Config;
 use super::encode::{self, Content, Entry, FileHash, Key, RowEntry};
 use super::files::{CAN_SYNC_EVERYTHING, Root, Temporary, failed};
 use super::manifest::Manifest;
+use crate::sinks::blocking::Gate;
 use crate::sinks::snapshot::layout::{Format, fold};
 use crate::sinks::snapshot::yaml;
 use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError};
@@ -149,7 +150,7 @@ impl State {
     fn load(config: Config, binding: BindingName) -> Result<Self, SinkError> {
         let mut root = Root::open(&config)?;
         let inventory = config.layout().inventory(&binding);
-        let mut manifest = Manifest::new(&inventory, &binding);
+        let mut manifest = Manifest::new(config.layout(), &binding);
         let entries = manifest.load(&mut root)?;
         let hasher = RandomState::new();
         let mut rows: BTreeMap<Key, (usize, Held)> = BTreeMap::new();
@@ -166,7 +167,8 @@ impl State {
                 listed_in_vain = true;
                 continue;
             };
-            let as_written = file == entry.hash;
+            // Rows of another layout are to be written again, each when it is known; until then their files stay.
+            let as_written = file == entry.hash && manifest.is_up_to_date();
             let plain = row.plain.filter(|plain| *plain != path);
             let held = Held {
                 claim: hasher.hash_one(fold(plain.as_deref().unwrap_or(&path))),
@@ -206,7 +208,8 @@ impl State {
             claims,
             hasher,
         };
-        if listed_in_vain || !stale.is_empty() || state.manifest.is_worn(state.rows.len()) {
+        let changed = listed_in_vain || !stale.is_empty() || !state.manifest.is_up_to_date();
+        if changed || state.manifest.is_worn(state.rows.len()) {
             state.rewrite_manifest()?;
         }
         Ok(state)

@@ -4,7 +4,7 @@ use kollect_dataflows::data::{RowHash, RowKey};
 
 use super::config::{Config, Settings};
 use super::encode::{
-    Content, DocumentEntry, Entry, FileHash, Key, RowEntry, del, header, put, read_header, read_line,
+    Content, DocumentEntry, Entry, FileHash, Header, Key, RowEntry, del, header, put, read_header, read_line,
 };
 use crate::sinks::{BindingName, DeletionPolicy};
 
@@ -15,9 +15,13 @@ fn lines_of_the_manifest_come_back_as_they_were() {
         inventory_namespace: String::new(),
         inventory_name: "apps".to_owned(),
     };
-    let text = header(&binding);
-    assert_eq!(text.lines().count(), 1);
-    assert_eq!(read_header(text.trim_end()), Some(binding));
+    for layout in [None, Some(".yaml {kind}/{sourceName}{extension}".to_owned())] {
+        let first = Header { binding: binding.clone(), layout };
+        let text = header(&first);
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(read_header(text.trim_end()), Some(first));
+    }
+    let text = header(&Header { binding, layout: None });
     assert_eq!(read_header("{}"), None);
     assert_eq!(read_header(&text.trim_end().replace("kollect.dev/v1", "kollect.dev/v2")), None);
 
