@@ -16,15 +16,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kollect_dataflows::data::Gvk;
 use kube::{Api, Client};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{GROUP, VERSION};
-use crate::catalog::{self, Catalog, Input, Plan, ResourceName, SecretData, wanted_secrets};
+use crate::catalog::{
+    self, Catalog, Input, Plan, ResourceName, ResourceRef, SecretData, Unusable, wanted_secrets,
+};
 use crate::engine::{GraphClosed, StartError};
 use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
 use crate::sources::kubernetes::KubernetesSource;
@@ -118,15 +122,13 @@ impl Operator {
     }
 
     async fn plan(&mut self) -> Result<(), OperatorError> {
-        let (mut input, unreadable) = self.resources.input(catalog::Options {
+        let mut input = self.resources.input(catalog::Options {
             allow_local_sinks: self.options.allow_local_sinks,
             ..catalog::Options::default()
         });
         self.secrets.read(wanted_secrets(&input)).await;
         input.secrets.clone_from(&self.secrets.known);
-        let mut plan = self.catalog.plan(&input);
-        let targets = unreadable.into_iter().filter(|(kind, _)| *kind == "KollectTarget");
-        plan.hold_unreadable(targets.map(|(_, name)| name));
+        let plan = self.catalog.plan(&input);
         if self.planned.as_ref().is_none_or(|(_, planned)| *planned != plan) {
             for problem in &plan.problems {
                 tracing::warn!(reason = problem.reason, "{problem}");
@@ -193,29 +195,33 @@ impl Resources {
         stores.iter().all(|store| store.is_complete())
     }
 
-    /// The resources for a plan, and those that can't be read.
-    fn input(&self, options: catalog::Options) -> (Input, BTreeSet<(&'static str, ResourceName)>) {
-        let mut unreadable = BTreeSet::new();
-        let input = Input {
-            profiles: typed(&self.profiles, "KollectProfile", &mut unreadable),
-            targets: typed(&self.targets, "KollectTarget", &mut unreadable),
-            inventories: typed(&self.inventories, "KollectInventory", &mut unreadable),
-            database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unreadable),
-            snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unreadable),
-            secrets: BTreeMap::new(),
+    /// The resources for a plan.
+    fn input(&self, options: catalog::Options) -> Input {
+        let mut unusable = BTreeMap::new();
+        Input {
+            profiles: typed(&self.profiles, "KollectProfile", &mut unusable),
+            targets: typed(&self.targets, "KollectTarget", &mut unusable),
+            inventories: typed(&self.inventories, "KollectInventory", &mut unusable),
+            database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unusable),
+            snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unusable),
+            unusable,
             namespaces: namespaces(&self.namespaces),
-            namespaces_unknown: None,
             options,
-        };
-        (input, unreadable)
+            ..Input::default()
+        }
     }
 }
 
 fn typed<T: DeserializeOwned>(
     store: &ObjectStore,
     kind: &'static str,
-    unreadable: &mut BTreeSet<(&'static str, ResourceName)>,
+    unusable: &mut BTreeMap<ResourceRef, Unusable>,
 ) -> BTreeMap<ResourceName, Arc<T>> {
+    /// What is the same in all resources.
+    #[derive(Deserialize)]
+    struct Any {
+        metadata: ObjectMeta,
+    }
     let mut all = BTreeMap::new();
     for (name, json) in store.objects() {
         let name = ResourceName::new(name.namespace, name.name);
@@ -224,8 +230,13 @@ fn typed<T: DeserializeOwned>(
                 all.insert(name, Arc::new(resource));
             }
             Err(error) => {
-                tracing::error!(kind, %name, %error, "a custom resource can't be read; the others go on");
-                unreadable.insert((kind, name));
+                let labels = serde_json::from_slice(&json).ok();
+                let labels = labels.map(|any: Any| any.metadata.labels.unwrap_or_default());
+                // What the parser says may quote the resource, but for where it is.
+                let place = format!("line {}, column {}", error.line(), error.column());
+                let message = format!("the resource can't be read as a {kind} (at {place} of its JSON)");
+                let remedy = "correct it, or run a version of Kollect that knows its fields".to_owned();
+                unusable.insert(ResourceRef::new(kind, &name), Unusable { labels, message, remedy });
             }
         }
     }

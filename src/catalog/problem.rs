@@ -14,6 +14,8 @@ pub mod reason {
     pub const PROFILE_INVALID: &str = "ProfileInvalid";
     /// A field has a value that can't be used.
     pub const SPEC_INVALID: &str = "SpecInvalid";
+    /// Something can't be read, and it is not known what it is.
+    pub const UNREADABLE: &str = "Unreadable";
     /// What the target needs to see can't be listed.
     pub const ACCESS_DENIED: &str = "AccessDenied";
     /// The resource is paused on purpose. A state, not a problem.

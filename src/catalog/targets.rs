@@ -73,17 +73,24 @@ pub(super) fn plan(
             );
         }
         let held = |reason, message: String| TargetPlan::Held { reason, message };
-        let planned = match (plan.problems.get(first), parts, profile) {
+        let unusable = input.unusable(KIND, name);
+        let planned = match (unusable, plan.problems.get(first), parts, profile) {
             // A paused target says so, whatever else is wrong with it.
             _ if target.spec.suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
-            (Some(problem), ..) => held(problem.reason, problem.message.clone()),
-            (None, Some(parts), Some((spec, profile))) => {
+            (Some(why), ..) => held(reason::SPEC_INVALID, why.message.clone()),
+            (None, Some(problem), ..) => held(problem.reason, problem.message.clone()),
+            (None, None, Some(parts), Some((spec, profile))) => {
                 TargetPlan::Active(parts.activate(&target.spec, spec, profile, input))
             }
             // Whatever is missing has been reported, so this does not happen; nothing is collected by mistake.
             (None, ..) => held(reason::PROFILE_INVALID, "the profile can't be used".to_owned()),
         };
         plan.targets.insert(TargetName::new(&name.namespace, &name.name), planned);
+    }
+    for (name, why) in input.unusable_of(KIND) {
+        plan.targets.entry(TargetName::new(&name.namespace, &name.name)).or_insert_with(|| {
+            TargetPlan::Held { reason: reason::SPEC_INVALID, message: why.message.clone() }
+        });
     }
     selections.0 = compiler.used;
 }

@@ -112,7 +112,8 @@ fn read(args: &CollectArgs) -> Result<(Manifests, Vec<ManifestProblem>), Failure
         output,
         ..catalog::Options::default()
     };
-    if manifests.input.inventories.is_empty() {
+    let usable = |name| manifests.input.unusable("KollectInventory", name).is_none();
+    if !manifests.input.inventories.keys().any(usable) {
         let paths: Vec<String> = args.config.iter().map(|path| path.display().to_string()).collect();
         let mut message = format!("no KollectInventory that can be used in {}", paths.join(", "));
         for problem in &problems {
@@ -235,11 +236,6 @@ impl Run {
             None => "the list was not complete".to_owned(),
         });
         self.plan = self.catalog.plan(&self.manifests.input);
-        let targets = self.manifests.origins.keys().filter(|resource| resource.kind == "KollectTarget");
-        let known = &self.manifests.input.targets;
-        let unreadable =
-            targets.map(|resource| resource.name.clone()).filter(|name| !known.contains_key(name));
-        self.plan.hold_unreadable(unreadable);
     }
 
     /// Plans anew when namespaces have come, gone or changed their labels.

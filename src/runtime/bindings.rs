@@ -59,7 +59,10 @@ impl Bindings {
         for (name, inventory) in inventories {
             let key = |sink: &SinkName| BindingKey { inventory: name.clone(), sink: sink.clone() };
             kept.extend(inventory.references.iter().map(key));
-            if !inventory.suspended {
+            if inventory.held.is_some() {
+                // It is not known what it refers to.
+                kept.extend(self.running.keys().filter(|key| key.inventory == *name).cloned());
+            } else if !inventory.suspended {
                 wanted.extend(inventory.bindings.iter().map(|binding| (key(&binding.sink), binding)));
             }
         }

@@ -108,6 +108,99 @@ spec: {profileRef: missing}
 }
 
 #[test]
+fn what_stands_in_the_configuration_but_cannot_be_used_takes_no_rows_away() {
+    let files = Files::new();
+    files.write(
+        "config/pipeline.yaml",
+        &(pipeline("shop", "fleet", "databaseSinkRefs: [lite]")
+            + &sqlite_sink("shop", &files.path("rows.db"))),
+    );
+    let target = "apiVersion: kollect.dev/v1alpha1
+kind: KollectTarget
+metadata: {name: second, namespace: shop}
+spec: {profileRef: maps, labelSelector: {matchLabels: {app: shop}}}
+";
+    files.write("config/second.yaml", target);
+    files.object("a", "1");
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [2, 0, 0]), "{summary}");
+
+    let rows = || {
+        let database = rusqlite::Connection::open(files.path("rows.db")).unwrap();
+        let query = "SELECT group_concat(target_name || '=' || (attributes ->> 'v'), ' ') FROM (SELECT * FROM rows ORDER BY target_name)";
+        database.query_row(query, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    files.object("a", "2");
+    // Whatever it was, it may have been a target of the inventory.
+    for broken in ["{{{ not yaml".to_owned(), target.replace("KollectTarget", "KollectTraget")] {
+        files.write("config/second.yaml", &broken);
+        let (code, summary) = files.collect_objects();
+        assert_eq!(code, 1, "{summary}");
+        assert!(summary["problems"].to_string().contains("second.yaml"), "{summary}");
+        assert_eq!(rows(), "maps=1 second=1", "{broken}");
+    }
+    files.remove("config/second.yaml");
+    std::os::unix::fs::symlink("nowhere", files.path("config/second.yaml")).unwrap();
+    assert_eq!((files.collect_objects().0, rows()), (1, "maps=1 second=1".to_owned()));
+    files.remove("config/second.yaml");
+
+    // This one is known by name, so the others go on. Without its selector it would give more rows.
+    files.write("objects/b.yaml", &config_map("b", "1").replace("{app: shop}", "{app: other}"));
+    for (right, wrong) in [("labelSelector", "labelSelectr"), ("v1alpha1", "v1alpha9")] {
+        files.object("a", if right == "v1alpha1" { "4" } else { "3" });
+        files.write("config/second.yaml", &target.replace(right, wrong));
+        let (code, summary) = files.collect_objects();
+        assert_eq!((code, written(&summary)), (1, [0, 1, 0]), "{summary}");
+        assert_eq!(summary["inventories"][0]["destinations"][0]["state"], "partial", "{summary}");
+    }
+    assert_eq!(rows(), "maps=4 second=1");
+    files.write("config/second.yaml", target);
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [0, 1, 0]), "{summary}");
+    // Only what is gone for good is taken back.
+    files.remove("config/second.yaml");
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [0, 0, 1]), "{summary}");
+}
+
+#[test]
+fn an_inventory_that_cannot_be_used_is_neither_written_nor_emptied() {
+    let files = Files::new();
+    let sink = sqlite_sink("shop", &files.path("rows.db"));
+    let write = |spec: &str| {
+        let good = "apiVersion: kollect.dev/v1alpha1
+kind: KollectInventory
+metadata: {name: good, namespace: shop}
+spec: {targetRefs: [maps], databaseSinkRefs: [lite]}
+---
+";
+        files.write("config/pipeline.yaml", &(good.to_owned() + &pipeline("shop", "fleet", spec) + &sink));
+    };
+    let rows = || {
+        let database = rusqlite::Connection::open(files.path("rows.db")).unwrap();
+        let query = "SELECT group_concat(attributes ->> 'v', '') FROM rows WHERE inventory_name = 'fleet'";
+        database.query_row(query, [], |row| row.get::<_, Option<String>>(0)).unwrap()
+    };
+    write("databaseSinkRefs: [lite]");
+    files.object("a", "1");
+    assert_eq!(files.collect_objects().0, 0);
+    files.object("a", "2");
+    for spec in [
+        "databaseSinkRefs: [lite], targetSelector: {matchExpressions: [{key: x, operator: In}]}",
+        "databaseSinkRefs: [lite], targetRef: [other]",
+        "databaseSinkRefs: [lite], dedupe: sometimes",
+    ] {
+        write(spec);
+        let (code, summary) = files.collect_objects();
+        assert_eq!(code, 1, "{summary}");
+        assert_eq!(rows().as_deref(), Some("1"), "{summary}");
+        assert_eq!(summary["inventories"][1]["destinations"][0]["state"], "done", "{summary}");
+    }
+    write("databaseSinkRefs: [lite]");
+    assert_eq!((files.collect_objects().0, rows().as_deref()), (0, Some("2")));
+}
+
+#[test]
 fn what_cannot_be_run_at_all_ends_with_exit_code_2() {
     let files = Files::new();
     files.write("config/empty.yaml", "");
