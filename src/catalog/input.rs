@@ -97,6 +97,8 @@ pub struct Input {
     pub incomplete: bool,
     /// Those of [`super::wanted_secrets`] that exist.
     pub secrets: BTreeMap<ResourceName, SecretData>,
+    /// Why others of them can't be read; whether they exist is not known.
+    pub secrets_unreadable: BTreeMap<ResourceName, String>,
     /// All namespaces.
     pub namespaces: BTreeMap<String, Namespace>,
     /// Why the namespaces are not known, if they are not: targets that select namespaces then wait.

@@ -36,6 +36,8 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// The Secret that the sink names has none of the expected keys, or nothing useful under them.
     pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// A Secret that the sink names can't be read, or has not been read yet.
+    pub const SECRET_UNREADABLE: &str = "SecretUnreadable";
     /// The sink names a Secret of another namespace.
     pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
 }
