@@ -40,6 +40,8 @@ struct Running {
 pub(super) struct Bindings {
     engine: Arc<Engine>,
     running: BTreeMap<BindingKey, Running>,
+    /// Bindings that can't run now but left what they exported; their deletion policies still count.
+    dormant: BTreeMap<BindingKey, BindingPlan>,
     /// Bindings that are ending, by key: a successor waits for them.
     ending: BTreeMap<BindingKey, JoinHandle<()>>,
     tasks: TaskTracker,
@@ -48,7 +50,14 @@ pub(super) struct Bindings {
 
 impl Bindings {
     pub(super) fn new(engine: Arc<Engine>, changed: Arc<watch::Sender<u64>>) -> Self {
-        Self { engine, running: BTreeMap::new(), ending: BTreeMap::new(), tasks: TaskTracker::new(), changed }
+        Self {
+            engine,
+            running: BTreeMap::new(),
+            dormant: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            tasks: TaskTracker::new(),
+            changed,
+        }
     }
 
     /// Brings the bindings in line with a plan. A binding whose inventory or reference is gone ends, and its deletion
@@ -61,7 +70,8 @@ impl Bindings {
             kept.extend(inventory.references.iter().map(key));
             if inventory.held.is_some() {
                 // It is not known what it refers to.
-                kept.extend(self.running.keys().filter(|key| key.inventory == *name).cloned());
+                let known = self.running.keys().chain(self.dormant.keys());
+                kept.extend(known.filter(|key| key.inventory == *name).cloned());
             } else if !inventory.suspended {
                 wanted.extend(inventory.bindings.iter().map(|binding| (key(&binding.sink), binding)));
             }
@@ -79,14 +89,40 @@ impl Bindings {
                 None => !kept.contains(&key),
             };
             let clear = left && running.spec.config.deletion_policy() == DeletionPolicy::Delete;
+            if !wanted.contains_key(&key) && kept.contains(&key) {
+                self.dormant.insert(key.clone(), running.spec.clone());
+            }
             self.end(key, running, clear);
         }
+        self.clear_dormant(&wanted, &kept);
         for (key, spec) in wanted {
             if !self.running.contains_key(&key) {
                 self.start(key, spec.clone());
             }
         }
         self.ending.retain(|_, task| !task.is_finished());
+    }
+
+    /// Removes what dormant bindings exported, where their deletion policies say so and nobody refers to it any more.
+    fn clear_dormant(&mut self, wanted: &BTreeMap<BindingKey, &BindingPlan>, kept: &BTreeSet<BindingKey>) {
+        let over = |key: &BindingKey, _: &mut BindingPlan| wanted.contains_key(key) || !kept.contains(key);
+        let over: Vec<_> = self.dormant.extract_if(.., over).collect();
+        for (key, spec) in over {
+            // One that runs again takes over what is there.
+            if wanted.contains_key(&key) || spec.config.deletion_policy() != DeletionPolicy::Delete {
+                continue;
+            }
+            let predecessor = self.ending.remove(&key);
+            let task = self.tasks.spawn(async move {
+                if let Some(predecessor) = predecessor {
+                    // A panic of the predecessor is its own affair.
+                    let _ = predecessor.await;
+                }
+                let sink = spec.config.open(&spec.name);
+                remove_exported(&spec, sink).await;
+            });
+            self.ending.insert(key, task);
+        }
     }
 
     fn start(&mut self, key: BindingKey, spec: BindingPlan) {
