@@ -214,6 +214,75 @@ fn what_cannot_be_run_at_all_ends_with_exit_code_2() {
     assert_eq!(output.status.code(), Some(2), "{}", texts(&output));
 }
 
+#[test]
+fn where_nothing_could_be_read_nothing_is_written_and_the_exit_code_is_2() {
+    let files = Files::new();
+    files.write("config/pipeline.yaml", &pipeline("shop", "fleet", ""));
+    let unreachable = "apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]
+users: [{name: u, user: {}}]
+";
+    files.write("kubeconfig", unreachable);
+    for (option, place) in [("--objects", "nope"), ("--kubeconfig", "kubeconfig")] {
+        let mut command = files.collect();
+        command.arg(option).arg(files.path(place)).arg("--output").arg(files.path("out"));
+        let (code, summary) = run(command);
+        assert_eq!(code, 2, "{summary}");
+        assert_eq!(summary["inventories"][0]["destinations"][0]["state"], "partial", "{summary}");
+        assert!(!files.path("out/inventory").exists(), "{summary}");
+
+        let mut command = kollect();
+        command.args(["preview", "-o", "json", "-f"]).arg(files.path("config"));
+        command.arg(option).arg(files.path(place));
+        assert_eq!(run(command).0, 2, "{option}");
+    }
+    let mut command = kollect();
+    let command = command.args(["preview", "--objects"]).arg(files.path("objects")).arg("-f");
+    let output = command.arg(files.path("nope")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", texts(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_of_watching_tells_how_it_ended() {
+    let files = Files::new();
+    let database = files.path("rows.db");
+    files.write(
+        "config/pipeline.yaml",
+        &(pipeline("shop", "fleet", "databaseSinkRefs: [lite]") + &sqlite_sink("shop", &database)),
+    );
+    let start = |log: &str| {
+        let mut command = files.collect();
+        command.arg("--watch").arg("--objects").arg(files.path("objects"));
+        Running::start(command, &files.path(log))
+    };
+    let logged = |log: &'static str, text: &'static str| {
+        let log = files.path(log);
+        async move || std::fs::read_to_string(&log).unwrap().contains(text)
+    };
+    // What was wrong at first is put right.
+    files.write("objects/a.yaml", "{{{ not yaml");
+    let watching = start("repaired.log");
+    eventually(true, logged("repaired.log", "a.yaml")).await;
+    eventually(true, logged("repaired.log", "partial")).await;
+    files.object("a", "1");
+    eventually(true, logged("repaired.log", "\"v\"")).await;
+    assert_eq!(watching.terminate(), 0, "{}", files.read("repaired.log"));
+
+    // What was well at first has come to an end.
+    let watching = start("ended.log");
+    eventually(true, logged("ended.log", "done")).await;
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute_batch("DROP TABLE rows; CREATE TABLE rows (x)")
+        .unwrap();
+    files.object("a", "2");
+    eventually(true, logged("ended.log", "the binding stops")).await;
+    assert_eq!(watching.terminate(), 1, "{}", files.read("ended.log"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_and_its_dump_give_the_same_bytes_and_rows() {
     let kube = cluster::admin().await;
