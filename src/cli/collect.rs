@@ -239,6 +239,11 @@ impl Run {
             Some(problem) => problem.message,
             None => "the list was not complete".to_owned(),
         });
+        // Where objects come from files, so may namespaces; what can't be read may be one.
+        if self.directory.is_some() && self.manifests.input.incomplete {
+            let why = || "a manifest of the configuration can't be read".to_owned();
+            self.manifests.input.namespaces_unknown.get_or_insert_with(why);
+        }
         self.plan = self.catalog.plan(&self.manifests.input);
     }
 

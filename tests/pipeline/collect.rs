@@ -5,6 +5,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 
 use crate::cluster;
 use crate::kollect_binary::*;
+use crate::proxy::{Fault, Proxy};
 use crate::server;
 
 #[test]
@@ -243,6 +244,65 @@ users: [{name: u, user: {}}]
     let command = command.args(["preview", "--objects"]).arg(files.path("objects")).arg("-f");
     let output = command.arg(files.path("nope")).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", texts(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_that_cannot_be_listed_hold_the_targets_that_select_them() {
+    let kube = cluster::admin().await;
+    let name = server::unique("unlisted").replace('_', "-");
+    let namespace = serde_json::json!({"metadata": {"name": name, "labels": {"team": name}}});
+    let namespace = serde_json::from_value(namespace).unwrap();
+    Api::<Namespace>::all(kube.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(kube.clone(), &name);
+    let map = async |name: &str, value: &str| {
+        let body = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"app": "shop"}},
+            "data": {"v": value}
+        });
+        maps.patch(name, &PatchParams::apply("test"), &Patch::Apply(&body)).await.unwrap();
+    };
+    map("a", "1").await;
+    let files = Files::new();
+    let target = |rest: &str| {
+        pipeline("shop", "fleet", "databaseSinkRefs: [lite]")
+            .replace("  profileRef: maps\n", &format!("  profileRef: maps\n  {rest}\n"))
+    };
+    let selecting = "apiVersion: kollect.dev/v1alpha1
+kind: KollectTarget
+metadata: {name: selecting, namespace: shop}
+spec: {profileRef: maps, namespaceSelector: {matchLabels: {team: TEAM}}, labelSelector: {matchLabels: {app: shop}}}
+";
+    files.write(
+        "config/pipeline.yaml",
+        &(target(&format!("includedNamespaces: [{name}]")) + &sqlite_sink("shop", &files.path("rows.db"))),
+    );
+    files.write("config/selecting.yaml", &selecting.replace("TEAM", &name));
+    let proxy = Proxy::start(&kube).await;
+    let kubeconfig = format!(
+        "apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: '{}'}}}}]
+users: [{{name: u, user: {{}}}}]
+",
+        proxy.url
+    );
+    files.write("kubeconfig", &kubeconfig);
+    let collect = async || {
+        let mut command = files.collect();
+        command.arg("--kubeconfig").arg(files.path("kubeconfig"));
+        tokio::task::spawn_blocking(move || run(command)).await.unwrap()
+    };
+    let (code, summary) = collect().await;
+    assert_eq!((code, written(&summary)), (0, [2, 0, 0]), "{summary}");
+
+    let times = usize::MAX;
+    proxy.add(Fault::Answer { path: "/api/v1/namespaces?", status: 403, header: "x: y", times });
+    map("a", "2").await;
+    let (code, summary) = collect().await;
+    assert_eq!((code, written(&summary)), (1, [0, 1, 0]), "{summary}");
+    assert!(summary["problems"].to_string().contains("AccessDenied"), "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

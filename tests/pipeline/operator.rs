@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::kollect_binary::*;
-use crate::proxy::Proxy;
+use crate::proxy::{Fault, Proxy};
 use crate::server;
 
 struct World {
@@ -493,6 +493,9 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
     let stop = tokio_util::sync::CancellationToken::new();
     let options = kollect::operator::Options { allow_local_sinks: false, workers: 1 };
     proxy.stall(&["PATCH ", "/secrets/other"]);
+    // That namespaces can't be listed is nothing to a target that selects none.
+    let (path, times) = ("/api/v1/namespaces?", usize::MAX);
+    proxy.add(Fault::Answer { path, status: 403, header: "x: y", times });
     let running = tokio::spawn(kollect::operator::run(proxy.client.clone(), options, stop.clone()));
     world.expect(&[r#"maps shop/a {"v": "1"}"#]).await;
     stop.cancel();

@@ -46,6 +46,7 @@ struct State {
 
 /// A server on a port of its own, which passes requests on.
 pub(crate) struct Proxy {
+    pub(crate) url: String,
     pub(crate) client: Client,
     state: Arc<Mutex<State>>,
     kick: watch::Sender<()>,
@@ -86,7 +87,7 @@ impl Proxy {
                 });
             }
         });
-        Self { client, state, kick }
+        Self { url, client, state, kick }
     }
 
     /// Breaks all connections, and takes no new ones while it is down.
