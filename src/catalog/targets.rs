@@ -69,7 +69,7 @@ pub(super) fn plan(
                 "spec",
                 reason::ACCESS_DENIED,
                 format!("the target selects namespaces, which can't be listed: {why}"),
-                "grant list and watch of namespaces, or name those to collect from in spec.includedNamespaces",
+                "correct that (in a cluster: grant list and watch of namespaces), or name those to collect from in spec.includedNamespaces",
             );
         }
         let held = |reason, message: String| TargetPlan::Held { reason, message };
