@@ -8,35 +8,37 @@
 //! ```
 //!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
-//! runtime works out the difference. Nothing is applied before all kinds have been listed completely, because a plan that lacks a
-//! target would take back its rows.
+//! runtime works out the difference. It never waits for the API server: Secrets are read and status is written by tasks beside
+//! it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
+//! is told so, because one that lacks a target would take back its rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod secrets;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kollect_dataflows::data::Gvk;
-use kube::{Api, Client};
+use kube::Client;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{GROUP, VERSION};
-use crate::catalog::{self, Catalog, Input, Plan, ResourceName, SecretData, wanted_secrets};
+use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
 use crate::engine::{GraphClosed, StartError};
 use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
 use crate::sources::kubernetes::KubernetesSource;
-use crate::sources::{Mode, Source};
-use crate::status::{self, Writer};
+use crate::sources::{Mode, Source, SourceProblem};
+use crate::status::{self, Wanted, Writer};
+use secrets::Secrets;
 
 /// So long the loop waits for more changes before it plans: resources often come several at a time.
 const SETTLE: Duration = Duration::from_millis(50);
 /// So often counters are looked at while rows change all the time.
 const STATUS_PAUSE: Duration = Duration::from_millis(250);
-/// So often Secrets are read again, for credentials that were rotated.
-const SECRETS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Settings of an operator.
 #[derive(Clone, Debug)]
@@ -67,11 +69,13 @@ pub enum OperatorError {
 pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<Report, OperatorError> {
     let source: Arc<dyn Source> = Arc::new(KubernetesSource::new(client.clone()));
     let resources = Resources::watch(&source, &stop);
+    let (statuses, wanted) = watch::channel(Vec::new());
+    tokio::spawn(Writer::new(client.clone()).run(wanted, stop.clone()));
     let mut operator = Operator {
         runtime: Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?,
         catalog: Catalog::default(),
-        secrets: Secrets::new(client.clone()),
-        writer: Writer::new(client),
+        secrets: Secrets::start(client, &stop),
+        statuses,
         resources,
         options,
         planned: None,
@@ -85,7 +89,8 @@ struct Operator {
     runtime: Runtime,
     catalog: Catalog,
     secrets: Secrets,
-    writer: Writer,
+    /// What the task that writes status is to write.
+    statuses: watch::Sender<Vec<Wanted>>,
     resources: Resources,
     options: Options,
     planned: Option<(Input, Plan)>,
@@ -95,41 +100,37 @@ impl Operator {
     async fn until(&mut self, stop: &CancellationToken) -> Result<(), OperatorError> {
         let mut resources_changed = self.resources.changed.subscribe();
         let mut state_changed = self.runtime.changes();
-        let mut wake = Instant::now();
+        let mut secrets_changed = self.secrets.changes();
         loop {
-            let mut plan = false;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = resources_changed.changed() => {
                     tokio::time::sleep(SETTLE).await;
                     resources_changed.mark_unchanged();
-                    plan = true;
+                    self.plan()?;
                 }
+                Ok(()) = secrets_changed.changed() => self.plan()?,
                 _ = state_changed.changed() => {
                     tokio::time::sleep(STATUS_PAUSE).await;
                     state_changed.mark_unchanged();
                 }
-                () = tokio::time::sleep_until(wake) => plan = self.secrets.is_due(),
             }
-            if plan && self.resources.are_complete() {
-                self.plan().await?;
-            }
-            let again = self.write_status().await;
-            wake = Instant::now() + again.unwrap_or(SECRETS_PAUSE).min(SECRETS_PAUSE);
+            self.tell_status();
         }
     }
 
-    async fn plan(&mut self) -> Result<(), OperatorError> {
-        let (mut input, unreadable) = self.resources.input(catalog::Options {
+    fn plan(&mut self) -> Result<(), OperatorError> {
+        if !self.resources.are_known() {
+            return Ok(());
+        }
+        let mut input = self.resources.input(catalog::Options {
             allow_local_sinks: self.options.allow_local_sinks,
             scrub_keys: self.options.scrub_keys.clone(),
             ..catalog::Options::default()
         });
-        self.secrets.read(wanted_secrets(&input)).await;
-        input.secrets.clone_from(&self.secrets.known);
-        let mut plan = self.catalog.plan(&input);
-        let targets = unreadable.into_iter().filter(|(kind, _)| *kind == "KollectTarget");
-        plan.hold_unreadable(targets.map(|(_, name)| name));
+        let known = self.secrets.get(wanted_secrets(&input));
+        (input.secrets, input.secrets_unreadable) = (known.secrets, known.unreadable);
+        let plan = self.catalog.plan(&input);
         if self.planned.as_ref().is_none_or(|(_, planned)| *planned != plan) {
             for problem in &plan.problems {
                 tracing::warn!(reason = problem.reason, "{problem}");
@@ -146,10 +147,10 @@ impl Operator {
         Ok(())
     }
 
-    async fn write_status(&mut self) -> Option<Duration> {
-        let (input, plan) = self.planned.as_ref()?;
-        let statuses = status::statuses(input, plan, &self.runtime.report());
-        self.writer.write(statuses).await
+    fn tell_status(&self) {
+        if let Some((input, plan)) = &self.planned {
+            self.statuses.send_replace(status::statuses(input, plan, &self.runtime.report()));
+        }
     }
 }
 
@@ -184,7 +185,8 @@ impl Resources {
         }
     }
 
-    fn are_complete(&self) -> bool {
+    /// Whether of each kind the objects are known, or what keeps them from being so that waiting does not cure.
+    fn are_known(&self) -> bool {
         let stores = [
             &self.profiles,
             &self.targets,
@@ -193,32 +195,46 @@ impl Resources {
             &self.snapshot_sinks,
             &self.namespaces,
         ];
-        stores.iter().all(|store| store.is_complete())
+        stores.iter().all(|store| store.is_complete() || out_of_reach(store).is_some())
     }
 
-    /// The resources for a plan, and those that can't be read.
-    fn input(&self, options: catalog::Options) -> (Input, BTreeSet<(&'static str, ResourceName)>) {
-        let mut unreadable = BTreeSet::new();
-        let input = Input {
-            profiles: typed(&self.profiles, "KollectProfile", &mut unreadable),
-            targets: typed(&self.targets, "KollectTarget", &mut unreadable),
-            inventories: typed(&self.inventories, "KollectInventory", &mut unreadable),
-            database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unreadable),
-            snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unreadable),
-            secrets: BTreeMap::new(),
+    /// The resources for a plan.
+    fn input(&self, options: catalog::Options) -> Input {
+        let mut unusable = BTreeMap::new();
+        Input {
+            profiles: typed(&self.profiles, "KollectProfile", &mut unusable),
+            targets: typed(&self.targets, "KollectTarget", &mut unusable),
+            inventories: typed(&self.inventories, "KollectInventory", &mut unusable),
+            database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unusable),
+            snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unusable),
+            unusable,
+            // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they
+            // are gone.
+            incomplete: out_of_reach(&self.targets).is_some(),
             namespaces: namespaces(&self.namespaces),
-            namespaces_unknown: None,
+            namespaces_unknown: out_of_reach(&self.namespaces).map(|problem| problem.message),
             options,
-        };
-        (input, unreadable)
+            ..Input::default()
+        }
     }
+}
+
+/// Why the objects of a kind have never been known, unless it is only a matter of waiting.
+fn out_of_reach(store: &ObjectStore) -> Option<SourceProblem> {
+    let problem = store.problem().filter(|_| !store.is_complete());
+    problem.filter(|problem| problem.reason != "SourceUnavailable")
 }
 
 fn typed<T: DeserializeOwned>(
     store: &ObjectStore,
     kind: &'static str,
-    unreadable: &mut BTreeSet<(&'static str, ResourceName)>,
+    unusable: &mut BTreeMap<ResourceRef, Unusable>,
 ) -> BTreeMap<ResourceName, Arc<T>> {
+    /// What is the same in all resources.
+    #[derive(Deserialize)]
+    struct Any {
+        metadata: ObjectMeta,
+    }
     let mut all = BTreeMap::new();
     for (name, json) in store.objects() {
         let name = ResourceName::new(name.namespace, name.name);
@@ -227,53 +243,15 @@ fn typed<T: DeserializeOwned>(
                 all.insert(name, Arc::new(resource));
             }
             Err(error) => {
-                tracing::error!(kind, %name, %error, "a custom resource can't be read; the others go on");
-                unreadable.insert((kind, name));
+                let labels = serde_json::from_slice(&json).ok();
+                let labels = labels.map(|any: Any| any.metadata.labels.unwrap_or_default());
+                // What the parser says may quote the resource, but for where it is.
+                let place = format!("line {}, column {}", error.line(), error.column());
+                let message = format!("the resource can't be read as a {kind} (at {place} of its JSON)");
+                let remedy = "correct it, or run a version of Kollect that knows its fields".to_owned();
+                unusable.insert(ResourceRef::new(kind, &name), Unusable { labels, message, remedy });
             }
         }
     }
     all
-}
-
-/// The Secrets that sinks refer to. Only these are read, one by one, so no permission for others is needed.
-struct Secrets {
-    client: Client,
-    known: BTreeMap<ResourceName, SecretData>,
-    read: Option<Instant>,
-}
-
-impl Secrets {
-    fn new(client: Client) -> Self {
-        Self { client, known: BTreeMap::new(), read: None }
-    }
-
-    fn is_due(&self) -> bool {
-        self.read.is_none_or(|read| read.elapsed() >= SECRETS_PAUSE)
-    }
-
-    /// Reads those that are not known yet, and now and then all of them.
-    async fn read(&mut self, wanted: BTreeSet<ResourceName>) {
-        let all = self.is_due();
-        self.known.retain(|name, _| wanted.contains(name));
-        for name in wanted {
-            if !all && self.known.contains_key(&name) {
-                continue;
-            }
-            let api: Api<Secret> = Api::namespaced(self.client.clone(), &name.namespace);
-            match api.get_opt(&name.name).await {
-                Ok(Some(secret)) => {
-                    let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
-                    self.known.insert(name, SecretData(data.collect()));
-                }
-                Ok(None) => {
-                    self.known.remove(&name);
-                }
-                // What was read before is still the best there is.
-                Err(error) => tracing::warn!(secret = %name, %error, "a Secret can't be read; trying again"),
-            }
-        }
-        if all {
-            self.read = Some(Instant::now());
-        }
-    }
 }

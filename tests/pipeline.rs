@@ -16,5 +16,8 @@ mod explain;
 mod kollect_binary;
 #[path = "pipeline/operator.rs"]
 mod operator;
+#[path = "sources/proxy.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod proxy;
 #[path = "sinks/server.rs"]
 mod server;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use kollect_dataflows::extract::{WATCH_LABEL, Wish};
 
+use super::ResourceRef;
 use crate::api::{KollectDatabaseSink, KollectInventory, KollectProfile, KollectSnapshotSink, KollectTarget};
 
 /// The annotation with which a namespace says whether its objects are collected, where it has no label that does.
@@ -66,6 +67,17 @@ impl Namespace {
     }
 }
 
+/// A resource of ours that is there but can't be used as it stands. What it brought about stays as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unusable {
+    /// Its labels, as far as they are known: an inventory may select a target by them.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Why, in a lowercase sentence.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
 /// Everything that a plan depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
@@ -79,14 +91,38 @@ pub struct Input {
     pub database_sinks: BTreeMap<ResourceName, Arc<KollectDatabaseSink>>,
     /// All snapshot sinks.
     pub snapshot_sinks: BTreeMap<ResourceName, Arc<KollectSnapshotSink>>,
+    /// The resources that can't be used as they stand. Those that can be read all the same are above too, to be checked.
+    pub unusable: BTreeMap<ResourceRef, Unusable>,
+    /// There may be resources beside these: something can't be read, and it is not known what it is.
+    pub incomplete: bool,
     /// Those of [`super::wanted_secrets`] that exist.
     pub secrets: BTreeMap<ResourceName, SecretData>,
+    /// Why others of them can't be read; whether they exist is not known.
+    pub secrets_unreadable: BTreeMap<ResourceName, String>,
     /// All namespaces.
     pub namespaces: BTreeMap<String, Namespace>,
     /// Why the namespaces are not known, if they are not: targets that select namespaces then wait.
     pub namespaces_unknown: Option<String>,
     /// Settings of the process.
     pub options: Options,
+}
+
+impl Input {
+    /// Why a resource can't be used as it stands, if so.
+    pub fn unusable(&self, kind: &str, name: &ResourceName) -> Option<&Unusable> {
+        self.unusable.get(&ResourceRef::new(kind, name))
+    }
+
+    /// The resources of a kind that can't be used as they stand.
+    pub(super) fn unusable_of<'a>(
+        &'a self,
+        kind: &'a str,
+    ) -> impl Iterator<Item = (&'a ResourceName, &'a Unusable)> {
+        self.unusable
+            .iter()
+            .filter(move |(resource, _)| resource.kind == kind)
+            .map(|(resource, why)| (&resource.name, why))
+    }
 }
 
 /// Settings of the process that plans depend on.

@@ -10,7 +10,7 @@ use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
 use super::sinks::{Sinks, UsableSink};
 use super::targets;
-use super::{BindingPlan, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName};
+use super::{BindingPlan, Hold, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable};
 use crate::api::{KollectInventorySpec, SinkRef};
 use crate::sinks::snapshot::local;
 use crate::sinks::{BindingName, Place, SinkConfig};
@@ -32,12 +32,14 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
     for (name, inventory) in &input.inventories {
         let spec = &inventory.spec;
         let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
+        let feeding = feeding(input, name, spec, &mut reporter);
+        let unusable = input.unusable(KIND, name).map(hold);
         let mut planned = InventoryPlan {
-            targets: feeding(input, name, spec, &mut reporter),
+            held: unusable.or(feeding.as_ref().err().cloned()),
+            targets: feeding.unwrap_or_default(),
             dedupe: spec.dedupe,
             suspended: spec.suspend,
-            bindings: Vec::new(),
-            references: BTreeSet::new(),
+            ..InventoryPlan::default()
         };
         let interval =
             fields::interval("spec.exportMinInterval", Some(&spec.export_min_interval), &mut reporter)
@@ -48,17 +50,27 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
         }
         plan.inventories.insert(name.clone(), planned);
     }
+    for (name, why) in input.unusable_of(KIND) {
+        plan.inventories
+            .entry(name.clone())
+            .or_insert_with(|| InventoryPlan { held: Some(hold(why)), ..InventoryPlan::default() });
+    }
 }
 
-/// The targets that feed an inventory.
+fn hold(why: &Unusable) -> Hold {
+    Hold { reason: reason::SPEC_INVALID, message: why.message.clone() }
+}
+
+/// The targets that feed an inventory; `Err` when that can't be told, which is reported.
 fn feeding(
     input: &Input,
     name: &ResourceName,
     spec: &KollectInventorySpec,
     reporter: &mut Reporter<'_>,
-) -> BTreeSet<TargetName> {
-    let of_namespace = || input.targets.iter().filter(|(target, _)| target.namespace == name.namespace);
+) -> Result<BTreeSet<TargetName>, Hold> {
+    let candidates = candidates(input, &name.namespace);
     let mut targets = BTreeSet::new();
+    let mut unknown = false;
     let before = reporter.problems.len();
     let mut remedy = "create a KollectTarget in the inventory's namespace";
     if !spec.target_refs.is_empty() {
@@ -72,9 +84,10 @@ fn feeding(
         }
         for (index, target) in spec.target_refs.iter().enumerate() {
             let target = ResourceName::new(&name.namespace, target);
-            if input.targets.contains_key(&target) {
+            if candidates.contains_key(&target) {
                 targets.insert(TargetName::new(target.namespace, target.name));
             } else {
+                unknown = true;
                 reporter.report_cause(
                     ResourceRef::new(targets::KIND, &target),
                     format!("spec.targetRefs[{index}]"),
@@ -87,27 +100,50 @@ fn feeding(
     } else if spec.target_selector.is_some() {
         remedy =
             "label a KollectTarget of the inventory's namespace accordingly, or correct spec.targetSelector";
-        // One that can't be used selects nothing; it is reported.
-        if let Ok(Some(selector)) =
-            fields::selector("spec.targetSelector", spec.target_selector.as_ref(), reporter)
-        {
-            targets.extend(
-                of_namespace()
-                    .filter(|(_, target)| {
-                        let labels = target.metadata.labels.as_ref();
-                        selector.matches(|key| labels.and_then(|labels| labels.get(key)).map(String::as_str))
-                    })
-                    .map(|(target, _)| TargetName::new(&target.namespace, &target.name)),
-            );
-        }
+        unknown = true;
+        let selector = fields::selector("spec.targetSelector", spec.target_selector.as_ref(), reporter);
+        let Ok(selector) = selector else {
+            let message = "spec.targetSelector can't be used".to_owned();
+            return Err(Hold { reason: reason::SPEC_INVALID, message });
+        };
+        let selects = |labels: &Labels<'_>| {
+            let (Some(selector), Labels::Known(labels)) = (&selector, labels) else { return true };
+            selector.matches(|key| labels.and_then(|labels| labels.get(key)).map(String::as_str))
+        };
+        let selected = candidates.iter().filter(|(_, labels)| selects(labels));
+        targets.extend(selected.map(|(target, _)| TargetName::new(&target.namespace, &target.name)));
     } else {
-        targets.extend(of_namespace().map(|(target, _)| TargetName::new(&target.namespace, &target.name)));
+        unknown = true;
+        targets.extend(candidates.keys().map(|target| TargetName::new(&target.namespace, &target.name)));
+    }
+    if unknown && input.incomplete {
+        let message = "something can't be read, which may be a target of the inventory";
+        let remedy = "correct what can't be read; until then what is exported stays as it is";
+        reporter.report("spec", reason::UNREADABLE, message, remedy);
+        return Err(Hold { reason: reason::UNREADABLE, message: message.to_owned() });
     }
     // Who knows that the targets it names do not exist need not be told that it has none.
     if targets.is_empty() && reporter.problems.len() == before {
         reporter.report("spec", reason::NO_TARGETS, "no target feeds the inventory", remedy);
     }
-    targets
+    Ok(targets)
+}
+
+/// The labels of a target.
+enum Labels<'a> {
+    Known(Option<&'a BTreeMap<String, String>>),
+    /// They can't be read, so whoever selects by labels may select it.
+    Unknown,
+}
+
+/// The targets of a namespace, those included that can't be used.
+fn candidates<'a>(input: &'a Input, namespace: &str) -> BTreeMap<&'a ResourceName, Labels<'a>> {
+    let usable =
+        input.targets.iter().map(|(name, target)| (name, Labels::Known(target.metadata.labels.as_ref())));
+    let unusable = input.unusable_of(targets::KIND).map(|(name, why)| {
+        (name, why.labels.as_ref().map_or(Labels::Unknown, |labels| Labels::Known(Some(labels))))
+    });
+    usable.chain(unusable).filter(|(name, _)| name.namespace == namespace).collect()
 }
 
 /// Binds an inventory to the sinks that it refers to.

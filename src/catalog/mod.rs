@@ -10,8 +10,9 @@
 //! profiles and selections, since compiling is dear; what it gives does not depend on them.) So the operator, `kollect collect` and
 //! `kollect validate` say the same, and the order in which resources arrive never matters.
 //!
-//! Problems are values, attached to the resource that must be changed. One resource's fault is its own: a target without
-//! a profile is held (its rows stay as they are), a sink that can't be used is left out, and everything else goes on.
+//! Problems are values, attached to the resource that must be changed. One resource's fault is its own, and everything
+//! else goes on. What is there but can't be used is held as it was: a target keeps its rows, an inventory is neither
+//! written nor removed from anywhere, what went to a sink stays there. Only what is known to be gone is taken back.
 
 mod fields;
 mod input;
@@ -26,9 +27,10 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
-pub use input::{Input, Namespace, Options, ResourceName, SecretData};
+pub use input::{Input, Namespace, Options, ResourceName, SecretData, Unusable};
 pub use plan::{
-    ActiveTarget, BindingPlan, InventoryPlan, Plan, ProfilePlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
+    ActiveTarget, BindingPlan, Hold, InventoryPlan, Plan, ProfilePlan, SinkFamily, SinkName, SinkPlan,
+    TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
 pub use secrets::wanted_secrets;
@@ -52,6 +54,15 @@ impl Catalog {
     /// The plan for an input.
     pub fn plan(&mut self, input: &Input) -> Plan {
         let mut plan = Plan::default();
+        plan.problems.extend(input.unusable.iter().map(|(resource, why)| Problem {
+            resource: resource.clone(),
+            field: "spec".to_owned(),
+            reason: reason::SPEC_INVALID,
+            message: why.message.clone(),
+            remedy: why.remedy.clone(),
+            // Who has read it knows more.
+            cause: Some(resource.clone()),
+        }));
         self.profiles.update(input, &mut plan);
         targets::plan(input, &self.profiles, &mut self.selections, &mut plan);
         let configs = sinks::plan(input, &mut plan);

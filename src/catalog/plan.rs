@@ -28,22 +28,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Puts targets on hold whose resources are there but can't be read. They are not gone: wherever their rows are, they stay
-    /// as they are.
-    pub fn hold_unreadable(&mut self, targets: impl IntoIterator<Item = ResourceName>) {
-        for name in targets {
-            let target = TargetName::new(&name.namespace, &name.name);
-            let message = "the resource can't be read as a KollectTarget".to_owned();
-            self.targets
-                .insert(target.clone(), TargetPlan::Held { reason: super::reason::SPEC_INVALID, message });
-            for (inventory, plan) in &mut self.inventories {
-                if inventory.namespace == name.namespace {
-                    plan.targets.insert(target.clone());
-                }
-            }
-        }
-    }
-
     /// The problems of one resource.
     pub fn problems_of(&self, resource: &ResourceRef) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(move |problem| problem.resource == *resource)
@@ -71,6 +55,15 @@ pub enum TargetPlan {
         /// Why, in a lowercase sentence.
         message: String,
     },
+}
+
+/// Why something is on hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// One of [`super::reason`].
+    pub reason: &'static str,
+    /// A lowercase sentence.
+    pub message: String,
 }
 
 /// A target that reads objects.
@@ -102,7 +95,7 @@ impl PartialEq for ActiveTarget {
 }
 
 /// An inventory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InventoryPlan {
     /// The targets that feed it, those that are held included.
     pub targets: BTreeSet<TargetName>,
@@ -110,6 +103,9 @@ pub struct InventoryPlan {
     pub dedupe: Dedupe,
     /// It is paused: nothing is written, and what is exported stays as it is. The rest of the plan says what would be.
     pub suspended: bool,
+    /// It is there, but it can't be told what it wants: it stays as it was, and nothing is written or removed, whatever
+    /// the rest of the plan says.
+    pub held: Option<Hold>,
     /// Where it is exported to: sinks that can be used.
     pub bindings: Vec<BindingPlan>,
     /// Every sink that it refers to, usable or not. What is exported to a sink that is no longer here is subject to the sink's

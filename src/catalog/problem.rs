@@ -14,6 +14,8 @@ pub mod reason {
     pub const PROFILE_INVALID: &str = "ProfileInvalid";
     /// A field has a value that can't be used.
     pub const SPEC_INVALID: &str = "SpecInvalid";
+    /// Something can't be read, and it is not known what it is.
+    pub const UNREADABLE: &str = "Unreadable";
     /// What the target needs to see can't be listed.
     pub const ACCESS_DENIED: &str = "AccessDenied";
     /// The resource is paused on purpose. A state, not a problem.
@@ -34,6 +36,8 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// The Secret that the sink names has none of the expected keys, or nothing useful under them.
     pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// A Secret that the sink names can't be read, or has not been read yet.
+    pub const SECRET_UNREADABLE: &str = "SecretUnreadable";
     /// The sink names a Secret of another namespace.
     pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
 }

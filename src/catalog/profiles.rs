@@ -45,7 +45,7 @@ impl CompiledProfiles {
             }
             let problems = self.problems(name);
             let empty = resource.spec.attributes.is_empty() && exported(&resource.spec).is_none();
-            let usable = problems.is_empty() && !empty;
+            let usable = problems.is_empty() && !empty && input.unusable(KIND, name).is_none();
             let mut reporter =
                 Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
             if empty {
@@ -58,6 +58,9 @@ impl CompiledProfiles {
             }
             report(problems, &mut reporter);
             plan.profiles.insert(name.clone(), ProfilePlan { usable, targets: 0 });
+        }
+        for (name, _) in input.unusable_of(KIND) {
+            plan.profiles.entry(name.clone()).or_default();
         }
     }
 

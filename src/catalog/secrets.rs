@@ -77,6 +77,12 @@ pub(super) fn look_up<'a>(
         if input.options.secrets_elsewhere {
             return Lookup::Elsewhere;
         }
+        if let Some(why) = input.secrets_unreadable.get(&name) {
+            let message = format!("Secret {name} can't be read: {why}");
+            let remedy = "see that the operator may `get` it; it is read again by itself";
+            reporter.report(field, reason::SECRET_UNREADABLE, message, remedy);
+            return Lookup::Missing;
+        }
         reporter.report(
             field,
             reason::SECRET_NOT_FOUND,

@@ -71,15 +71,17 @@ pub(super) fn plan(
                 "spec",
                 reason::ACCESS_DENIED,
                 format!("the target selects namespaces, which can't be listed: {why}"),
-                "grant list and watch of namespaces, or name those to collect from in spec.includedNamespaces",
+                "correct that (in a cluster: grant list and watch of namespaces), or name those to collect from in spec.includedNamespaces",
             );
         }
         let held = |reason, message: String| TargetPlan::Held { reason, message };
-        let planned = match (plan.problems.get(first), parts, profile) {
+        let unusable = input.unusable(KIND, name);
+        let planned = match (unusable, plan.problems.get(first), parts, profile) {
             // A paused target says so, whatever else is wrong with it.
             _ if target.spec.suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
-            (Some(problem), ..) => held(problem.reason, problem.message.clone()),
-            (None, Some(parts), Some((_, profile))) => {
+            (Some(why), ..) => held(reason::SPEC_INVALID, why.message.clone()),
+            (None, Some(problem), ..) => held(problem.reason, problem.message.clone()),
+            (None, None, Some(parts), Some((_, profile))) => {
                 let spec = compiled_from.cloned().unwrap_or_default();
                 TargetPlan::Active(parts.activate(&target.spec, &spec, profile, input))
             }
@@ -87,6 +89,11 @@ pub(super) fn plan(
             (None, ..) => held(reason::PROFILE_INVALID, "the profile can't be used".to_owned()),
         };
         plan.targets.insert(TargetName::new(&name.namespace, &name.name), planned);
+    }
+    for (name, why) in input.unusable_of(KIND) {
+        plan.targets.entry(TargetName::new(&name.namespace, &name.name)).or_insert_with(|| {
+            TargetPlan::Held { reason: reason::SPEC_INVALID, message: why.message.clone() }
+        });
     }
     selections.0 = compiler.used;
 }

@@ -14,10 +14,11 @@ use super::changes::Change;
 use super::failure::{Failure, Outcome};
 use super::problems::Problem;
 use super::signals;
-use super::summary::{DestinationSummary, InventorySummary, State, Summary};
+use super::summary::{DestinationSummary, InventorySummary, Read, State, Summary};
 use super::terminal::Terminal;
 use crate::catalog::{self, Catalog, Namespace, Plan};
-use crate::engine::Subscriber;
+use crate::engine::{Subscriber, TargetReport};
+use crate::export::Phase;
 use crate::manifests::{self, ManifestProblem, Manifests};
 use crate::runtime::{self, ObjectStore, Runtime, watch_objects};
 use crate::sources::directory::Directory;
@@ -92,16 +93,19 @@ pub async fn run(args: CollectArgs, terminal: &Terminal) -> Result<Outcome, Fail
         run.settle(terminal, &stop).await;
         summary.add(run.summary());
     }
+    let configuration = problems.clone();
     summary.problems.splice(0..0, problems);
     terminal.print(&summary)?;
     if args.watch && !stop.is_cancelled() {
         terminal.remark("watching for changes; end with Ctrl-C");
         print_changes(&mut places, terminal, &stop).await?;
     }
+    let mut last = Summary { problems: configuration, ..Summary::default() };
     for run in places {
-        run.runtime.stop().await;
+        last.add(run.stop().await);
     }
-    Ok(summary.outcome())
+    // What was printed stands, unless it was the beginning.
+    Ok(if args.watch { last } else { summary }.outcome())
 }
 
 /// The manifests, and what is wrong with them.
@@ -116,7 +120,8 @@ fn read(args: &CollectArgs) -> Result<(Manifests, Vec<ManifestProblem>), Failure
         scrub_keys: args.scrub_keys.clone(),
         ..catalog::Options::default()
     };
-    if manifests.input.inventories.is_empty() {
+    let usable = |name| manifests.input.unusable("KollectInventory", name).is_none();
+    if !manifests.input.inventories.keys().any(usable) {
         let paths: Vec<String> = args.config.iter().map(|path| path.display().to_string()).collect();
         let mut message = format!("no KollectInventory that can be used in {}", paths.join(", "));
         for problem in &problems {
@@ -238,12 +243,12 @@ impl Run {
             Some(problem) => problem.message,
             None => "the list was not complete".to_owned(),
         });
+        // Where objects come from files, so may namespaces; what can't be read may be one.
+        if self.directory.is_some() && self.manifests.input.incomplete {
+            let why = || "a manifest of the configuration can't be read".to_owned();
+            self.manifests.input.namespaces_unknown.get_or_insert_with(why);
+        }
         self.plan = self.catalog.plan(&self.manifests.input);
-        let targets = self.manifests.origins.keys().filter(|resource| resource.kind == "KollectTarget");
-        let known = &self.manifests.input.targets;
-        let unreadable =
-            targets.map(|resource| resource.name.clone()).filter(|name| !known.contains_key(name));
-        self.plan.hold_unreadable(unreadable);
     }
 
     /// Plans anew when namespaces have come, gone or changed their labels.
@@ -274,81 +279,92 @@ impl Run {
     }
 
     fn summary(&self) -> Summary {
-        let mut summary = Summary::default();
-        for (name, plan) in &self.plan.inventories {
-            let report = self.report.engine.inventories.get(name).cloned().unwrap_or_default();
-            let target =
-                |target: &TargetName| self.report.engine.targets.get(target).cloned().unwrap_or_default();
-            let failures: u64 = plan.targets.iter().map(|name| target(name).failures).sum();
-            let unread =
-                plan.targets.iter().map(target).filter(|target| target.source_problem.is_some()).count();
-            let bindings = self.report.bindings.iter().filter(|(key, _)| key.inventory == *name);
-            let destinations = bindings.map(|(_, (destination, status))| {
-                let (state, message) = match status::binding_state(status) {
-                    Ok(()) if report.hydrated => (State::Done, None),
-                    Ok(()) => (State::Partial, Some(self.unhydrated(&plan.targets))),
-                    Err((_, message)) => (State::Failed, Some(message)),
-                };
-                DestinationSummary {
-                    destination: destination.clone(),
-                    inserted: status.totals.inserted,
-                    updated: status.totals.updated,
-                    deleted: status.totals.deleted,
-                    files_written: status.totals.files_written,
-                    files_removed: status.totals.files_removed,
-                    state,
-                    message,
-                }
-            });
-            summary.inventories.push(InventorySummary {
-                inventory: name.to_string(),
-                rows: report.rows,
-                problems: failures + unread as u64,
-                destinations: destinations.collect(),
-            });
-        }
-        for (name, target) in &self.report.engine.targets {
-            let resource = Some(format!("KollectTarget {name}"));
-            let sources = target.source_problem.iter().chain(&target.unreadable);
-            for problem in sources.collect::<BTreeSet<_>>() {
-                let problem = Problem {
-                    resource: resource.clone(),
-                    reason: problem.reason.to_owned(),
-                    message: problem.message.clone(),
-                    remedy: Some(problem.remedy.clone()),
-                    ..Problem::default()
-                };
-                summary.problems.push(problem);
-            }
-            if let Some(last) = &target.last_failure {
-                summary.problems.push(Problem {
-                    resource,
-                    reason: "ExtractionFailed".to_owned(),
-                    message: format!(
-                        "{} attributes could not be evaluated, the last: {last}",
-                        target.failures
-                    ),
-                    remedy: Some("fix the profile, or make the attribute optional".to_owned()),
-                    ..Problem::default()
-                });
-            }
-        }
-        summary
+        summarize(&self.plan, &self.report)
     }
 
-    /// Says which targets could not be read, and why.
-    fn unhydrated(&self, targets: &BTreeSet<TargetName>) -> String {
-        let unread = targets.iter().filter_map(|name| {
-            let target = self.report.engine.targets.get(name)?;
-            let why = match &target.source_problem {
-                Some(problem) => problem.to_string(),
-                None if target.active => "not listed yet".to_owned(),
-                None => "on hold".to_owned(),
-            };
-            (!target.hydrated).then(|| format!("the rows of target {name} stay as they are: {why}"))
-        });
-        unread.collect::<Vec<_>>().join("; ")
+    /// Delivers what is waiting, ends, and gives the last state.
+    async fn stop(self) -> Summary {
+        summarize(&self.plan, &self.runtime.stop().await)
     }
+}
+
+fn summarize(plan: &Plan, all: &runtime::Report) -> Summary {
+    let active = all.engine.targets.values().filter(|target| target.active);
+    let read = |target: &TargetReport| target.hydrated || target.objects > 0;
+    let read = active.map(|target| if read(target) { Read::Some } else { Read::Nothing });
+    let mut summary = Summary { read: read.max().unwrap_or_default(), ..Summary::default() };
+    for (name, plan) in &plan.inventories {
+        let report = all.engine.inventories.get(name).cloned().unwrap_or_default();
+        let target = |target: &TargetName| all.engine.targets.get(target).cloned().unwrap_or_default();
+        let failures: u64 = plan.targets.iter().map(|name| target(name).failures).sum();
+        let unread = plan.targets.iter().map(target).filter(|target| target.source_problem.is_some()).count();
+        let bindings = all.bindings.iter().filter(|(key, _)| key.inventory == *name);
+        let destinations = bindings.map(|(_, (destination, status))| {
+            let (state, message) = match (status::binding_state(status), status.backlog.changes) {
+                (Ok(()), 0) if report.hydrated => (State::Done, None),
+                (Ok(()), 0) => (State::Partial, Some(unhydrated(all, &plan.targets))),
+                (Ok(()), left) => (State::Failed, Some(format!("{left} changes are not delivered"))),
+                (Err(_), _) if matches!(status.phase, Phase::Hydrating) && all.is_unread(name) => {
+                    (State::Partial, Some(unhydrated(all, &plan.targets)))
+                }
+                (Err((_, message)), _) => (State::Failed, Some(message)),
+            };
+            DestinationSummary {
+                destination: destination.clone(),
+                inserted: status.totals.inserted,
+                updated: status.totals.updated,
+                deleted: status.totals.deleted,
+                files_written: status.totals.files_written,
+                files_removed: status.totals.files_removed,
+                state,
+                message,
+            }
+        });
+        summary.inventories.push(InventorySummary {
+            inventory: name.to_string(),
+            rows: report.rows,
+            problems: failures + unread as u64,
+            destinations: destinations.collect(),
+        });
+    }
+    for (name, target) in &all.engine.targets {
+        let resource = Some(format!("KollectTarget {name}"));
+        let sources = target.source_problem.iter().chain(&target.unreadable);
+        for problem in sources.collect::<BTreeSet<_>>() {
+            let problem = Problem {
+                resource: resource.clone(),
+                reason: problem.reason.to_owned(),
+                message: problem.message.clone(),
+                remedy: Some(problem.remedy.clone()),
+                ..Problem::default()
+            };
+            summary.problems.push(problem);
+        }
+        if let Some(last) = &target.last_failure {
+            summary.problems.push(Problem {
+                resource,
+                reason: "ExtractionFailed".to_owned(),
+                message: format!("{} attributes could not be evaluated, the last: {last}", target.failures),
+                remedy: Some("fix the profile, or make the attribute optional".to_owned()),
+                ..Problem::default()
+            });
+        }
+    }
+    summary
+}
+
+/// Says which targets could not be read, and why.
+fn unhydrated(report: &runtime::Report, targets: &BTreeSet<TargetName>) -> String {
+    let unread = targets.iter().filter_map(|name| {
+        let target = report.engine.targets.get(name)?;
+        let why = match &target.source_problem {
+            Some(problem) => problem.to_string(),
+            None if target.active => "not listed yet".to_owned(),
+            None => "on hold".to_owned(),
+        };
+        (!target.hydrated).then(|| format!("the rows of target {name} stay as they are: {why}"))
+    });
+    unread.collect::<Vec<_>>().join("; ")
 }
 
 /// Prints every change of every inventory until told to stop.

@@ -22,6 +22,21 @@ pub struct Summary {
     pub inventories: Vec<InventorySummary>,
     /// Everything that went wrong, except at destinations.
     pub problems: Vec<Problem>,
+    /// Whether there are targets that read objects, and whether the objects of any could be read.
+    #[serde(skip)]
+    pub read: Read,
+}
+
+/// Whether objects could be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Read {
+    /// There were none to be read.
+    #[default]
+    Unasked,
+    /// Those of no target.
+    Nothing,
+    /// Those of some targets.
+    Some,
 }
 
 /// What became of one inventory.
@@ -109,10 +124,15 @@ impl Summary {
     pub fn add(&mut self, other: Self) {
         self.inventories.extend(other.inventories);
         self.problems.extend(other.problems);
+        self.read = self.read.max(other.read);
     }
 
-    /// The outcome of the run: part failed as soon as there is any problem or a destination that is not done.
+    /// The outcome of the run: failed when nothing could be read, part failed as soon as there is any problem or a
+    /// destination that is not done.
     pub fn outcome(&self) -> Outcome {
+        if self.read == Read::Nothing {
+            return Outcome::Failed;
+        }
         let mut destinations = self.inventories.iter().flat_map(|inventory| &inventory.destinations);
         if self.problems.is_empty() && destinations.all(|destination| destination.state == State::Done) {
             Outcome::Done
@@ -227,7 +247,7 @@ mod tests {
                 problems: 0,
                 destinations,
             }],
-            problems: Vec::new(),
+            ..Summary::default()
         }
     }
 
@@ -272,6 +292,11 @@ shop/fleet  postgres/shop/portal
         }
         let mut troubled = done;
         troubled.problems.push(Problem { reason: "ProfileInvalid".into(), ..Problem::default() });
+        assert_eq!(troubled.outcome(), Outcome::PartFailed);
+        troubled.add(Summary { read: Read::Nothing, ..Summary::default() });
+        assert_eq!(troubled.outcome(), Outcome::Failed);
+        // One place of several is enough.
+        troubled.add(Summary { read: Read::Some, ..Summary::default() });
         assert_eq!(troubled.outcome(), Outcome::PartFailed);
     }
 }

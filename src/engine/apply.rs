@@ -72,7 +72,10 @@ impl Applying<'_> {
         let gone: Vec<TargetName> =
             self.state.targets.keys().filter(|name| !plan.targets.contains_key(name)).cloned().collect();
         for (name, spec) in &plan.inventories {
-            self.inventory(name, spec);
+            // One on hold stays as it is.
+            if spec.held.is_none() || !self.state.inventories.contains_key(name) {
+                self.inventory(name, spec);
+            }
         }
         let gone_inventories: Vec<InventoryName> = self
             .state

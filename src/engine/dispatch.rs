@@ -110,7 +110,13 @@ fn answer(state: &mut State, epochs: &Epochs) {
         .inventories
         .iter()
         .filter(|(_, inventory)| {
-            !inventory.requests.is_empty() && !inventory.targets.iter().any(|name| state.is_pending(name))
+            let hydrated = |name| state.targets.get(name).is_some_and(|target| target.hydrated);
+            !inventory.requests.is_empty()
+                && !inventory.targets.iter().any(|name| state.is_pending(name))
+                // Nothing follows from a look at nothing.
+                && (inventory.targets.is_empty()
+                    || inventory.count > 0
+                    || inventory.targets.iter().any(hydrated))
         })
         .map(|(name, _)| name.clone())
         .collect();

@@ -122,8 +122,8 @@ impl Engine {
     }
 
     /// Asks for a view of an inventory. It is given between two epochs, as soon as each of the inventory's targets is
-    /// hydrated or known to wait for something that may never come. The request is dropped when the inventory is not in
-    /// the plan, or leaves it.
+    /// hydrated or known to wait for something that may never come, unless nothing is known of any of them. The request is
+    /// dropped when the inventory is not in the plan, or leaves it.
     pub fn view(&self, inventory: &InventoryName, request: ViewRequest) {
         {
             let mut state = self.shared.lock();

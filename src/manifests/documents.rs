@@ -51,14 +51,14 @@ pub(super) fn read(paths: &[PathBuf], loader: &mut Loader<'_>) {
         match step {
             files::Step::File(path, _) => match text_of(path) {
                 Ok(text) => documents(path, &text, loader),
-                Err(error) => loader.problems.push(unreadable(path, &error)),
+                Err(error) => loader.unidentified(unreadable(path, &error)),
             },
-            files::Step::Unreadable(path, error) => loader.problems.push(unreadable(path, &error)),
+            files::Step::Unreadable(path, error) => loader.unidentified(unreadable(path, &error)),
         }
         ControlFlow::Continue(())
     });
     if !any && let Some(first) = paths.first() {
-        loader.problems.push(ManifestProblem {
+        loader.unidentified(ManifestProblem {
             line: None,
             ..Place { file: first, line: 0 }.problem(
                 reason::UNREADABLE,
@@ -126,7 +126,7 @@ fn json(file: &Path, text: &str, loader: &mut Loader<'_>) {
                 // The rest of the message is the place, which is told already.
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();
-                loader.problems.push(place.problem(
+                loader.unidentified(place.problem(
                     reason::UNREADABLE,
                     format!("not valid JSON: {message}"),
                     "correct the file; what follows is not read",
@@ -171,7 +171,7 @@ fn yaml_document(file: &Path, first: usize, text: &str, loader: &mut Loader<'_>)
         Ok(None) => {}
         Ok(Some(json)) => match serde_json::from_str(&json) {
             Ok(value) => loader.take(Place { file, line: first + content }, value),
-            Err(error) => loader.problems.push(Place { file, line: first + content }.problem(
+            Err(error) => loader.unidentified(Place { file, line: first + content }.problem(
                 reason::UNREADABLE,
                 format!("the document can't be read: {error}"),
                 "correct the document",
@@ -179,7 +179,7 @@ fn yaml_document(file: &Path, first: usize, text: &str, loader: &mut Loader<'_>)
         },
         Err(error) => {
             let line = error.line.and_then(|line| usize::try_from(line).ok()).unwrap_or(1);
-            loader.problems.push(Place { file, line: first + line.max(1) - 1 }.problem(
+            loader.unidentified(Place { file, line: first + line.max(1) - 1 }.problem(
                 reason::UNREADABLE,
                 format!("not valid YAML: {}", error.message),
                 "correct the document",

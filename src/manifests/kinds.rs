@@ -11,7 +11,10 @@ use super::rules::Rules;
 use super::schema::{self, Flaw};
 use super::{DEFAULT_NAMESPACE, Environment, ManifestProblem, Manifests, Origin, reason, resource, secrets};
 use crate::api;
-use crate::catalog::{Namespace, ResourceName};
+use crate::catalog::{Namespace, ResourceName, Unusable};
+
+/// What the names of our kinds begin with.
+const OUR_PREFIX: &str = "Kollect";
 
 /// How deep lists may lie in lists.
 const DEEPEST_LIST: usize = 8;
@@ -105,7 +108,7 @@ impl<'e> Loader<'e> {
 
     fn nested(&mut self, place: Place<'_>, document: Value, depth: usize) {
         let Value::Object(mut document) = document else {
-            return self.problems.push(place.problem(
+            return self.unidentified(place.problem(
                 reason::UNREADABLE,
                 "the document is not a resource",
                 "give a mapping with apiVersion, kind, metadata and spec",
@@ -114,7 +117,7 @@ impl<'e> Loader<'e> {
         let missing: Vec<_> =
             ["apiVersion", "kind"].into_iter().filter(|field| text(&document, field).is_none()).collect();
         if !missing.is_empty() {
-            return self.problems.push(place.problem(
+            return self.unidentified(place.problem(
                 reason::UNKNOWN_KIND,
                 format!("the document has no {}", missing.join(" and no ")),
                 format!("add them: `apiVersion: {}`, and one of {} as kind", api::API_VERSION, known_kinds()),
@@ -127,7 +130,7 @@ impl<'e> Loader<'e> {
                 let Some(Value::Array(items)) = document.remove("items") else { return };
                 match depth.checked_sub(1) {
                     Some(depth) => items.into_iter().for_each(|item| self.nested(place, item, depth)),
-                    None => self.problems.push(place.problem(
+                    None => self.unidentified(place.problem(
                         reason::UNREADABLE,
                         "lists lie too deep in lists",
                         "take the inner lists apart",
@@ -139,12 +142,26 @@ impl<'e> Loader<'e> {
             (version, kind) if version == api::GROUP || version.starts_with("kollect.dev/") => {
                 self.custom_resource(place, version, kind, document);
             }
-            (version, kind) => self.problems.push(place.problem(
-                reason::UNKNOWN_KIND,
-                format!("{kind} of {version} is no part of a pipeline"),
-                format!("leave it out; read are {}, Secret and Namespace", known_kinds()),
-            )),
+            (version, kind) => {
+                let problem = place.problem(
+                    reason::UNKNOWN_KIND,
+                    format!("{kind} of {version} is no part of a pipeline"),
+                    format!("leave it out; read are {}, Secret and Namespace", known_kinds()),
+                );
+                // One of ours under a misspelt group is still one of ours.
+                if kind.starts_with(OUR_PREFIX) {
+                    self.unidentified(problem)
+                } else {
+                    self.problems.push(problem)
+                }
+            }
         }
+    }
+
+    /// Takes in a problem of something of which it can't be told which resource it is, or whether it is one.
+    pub(super) fn unidentified(&mut self, problem: ManifestProblem) {
+        self.manifests.input.incomplete = true;
+        self.problems.push(problem);
     }
 
     /// One of our own kinds, or what is taken for one.
@@ -163,18 +180,14 @@ impl<'e> Loader<'e> {
             ..place.problem(flaw.reason, flaw.message, flaw.remedy)
         };
         let Some(known) = KINDS.get(kind) else {
-            return self.problems.push(at(Flaw::new("kind", reason::UNKNOWN_KIND, unknown_kind(kind))));
+            let problem = at(Flaw::new("kind", reason::UNKNOWN_KIND, unknown_kind(kind)));
+            let is_removed = REMOVED.iter().any(|(removed, _)| *removed == kind);
+            return if is_removed { self.problems.push(problem) } else { self.unidentified(problem) };
         };
-        if version != api::API_VERSION {
-            return self.problems.push(at(Flaw::new(
-                "apiVersion",
-                reason::UNKNOWN_KIND,
-                (
-                    format!("{version} is not a version that is read here"),
-                    format!("use `apiVersion: {}`", api::API_VERSION),
-                ),
-            )));
+        if name.name.is_empty() {
+            self.manifests.input.incomplete = true;
         }
+        let labels = labels_of(&document);
         if let Some(first) = self.manifests.origins.get(&this).filter(|_| !name.name.is_empty()) {
             let message = format!("the resource stands in {}, line {} too", first.file.display(), first.line);
             return self.problems.push(at(Flaw::new(
@@ -182,6 +195,18 @@ impl<'e> Loader<'e> {
                 reason::DEFINED_TWICE,
                 (message, "remove one of them, or give it another name".to_owned()),
             )));
+        }
+        let origin = Origin { file: place.file.to_owned(), line: place.line };
+        if version != api::API_VERSION {
+            let message = format!("{version} is not a version that is read here");
+            let remedy = format!("use `apiVersion: {}`", api::API_VERSION);
+            let flaw = Flaw::new("apiVersion", reason::UNKNOWN_KIND, (message.clone(), remedy.clone()));
+            self.problems.push(at(flaw));
+            if !name.name.is_empty() {
+                self.manifests.origins.insert(this.clone(), origin);
+                self.manifests.input.unusable.insert(this, Unusable { labels, message, remedy });
+            }
+            return;
         }
         let mut flaws = Vec::new();
         // The server sets it, whatever a manifest says.
@@ -200,25 +225,39 @@ impl<'e> Loader<'e> {
         schema::check(&envelope, &mut document, &mut flaws);
         schema::check_label_keys(&document["metadata"]["labels"], &mut flaws);
         known.rules.check(&document, &mut flaws);
-        let sound = flaws.is_empty();
+        let first = flaws.first().map(|flaw| match flaw.field.as_str() {
+            "" => flaw.message.clone(),
+            field => format!("{field}: {}", flaw.message),
+        });
         self.problems.extend(flaws.into_iter().map(at));
         if name.name.is_empty() {
             return;
         }
-        if !sound {
+        // The API server would refuse it, so it is checked, and no more.
+        let mut refuse = |message| {
+            let remedy = "correct the manifest".to_owned();
+            let unusable = Unusable { labels: labels.clone(), message, remedy };
+            self.manifests.input.unusable.insert(this.clone(), unusable);
+        };
+        let sound = first.is_none();
+        if let Some(first) = first {
             schema::fill(&envelope, &mut document);
+            refuse(first);
         }
         document["metadata"]["namespace"] = Value::String(name.namespace.clone());
-        self.manifests.origins.insert(this.clone(), Origin { file: place.file.to_owned(), line: place.line });
+        self.manifests.origins.insert(this.clone(), origin);
         if let Err(error) = self.keep(kind, name, document)
             && sound
         {
             // The schemas come from the types, so this is for what they can't say.
+            let message = format!("the resource can't be read: {error}");
+            let remedy = "correct the manifest".to_owned();
             self.problems.push(at(Flaw::new(
                 "spec",
                 reason::INVALID_FIELD,
-                (format!("the resource can't be read: {error}"), "correct the manifest".to_owned()),
+                (message.clone(), remedy.clone()),
             )));
+            self.manifests.input.unusable.insert(this.clone(), Unusable { labels, message, remedy });
         }
     }
 
@@ -293,6 +332,17 @@ impl<'e> Loader<'e> {
 
 fn text<'a>(document: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
     document.get(field)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// The labels of a resource, where they can be read.
+fn labels_of(document: &Map<String, Value>) -> Option<BTreeMap<String, String>> {
+    match document.get("metadata")?.get("labels") {
+        None | Some(Value::Null) => Some(BTreeMap::new()),
+        Some(labels) => {
+            let labels = labels.as_object()?.iter();
+            labels.map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+        }
+    }
 }
 
 /// The name of a resource, as far as it has one.

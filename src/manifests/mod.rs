@@ -172,6 +172,8 @@ pub fn validate(paths: &[PathBuf]) -> Vec<ManifestProblem> {
 
 fn validate_with(paths: &[PathBuf], environment: Environment<'_>) -> Vec<ManifestProblem> {
     let (mut manifests, mut problems) = load_with(paths, environment);
+    // What could not be read has been reported, and nothing is run.
+    manifests.input.incomplete = false;
     manifests.input.options =
         Options { allow_local_sinks: true, secrets_elsewhere: true, ..Options::default() };
     let plan = Catalog::default().plan(&manifests.input);

@@ -40,6 +40,8 @@ struct Running {
 pub(super) struct Bindings {
     engine: Arc<Engine>,
     running: BTreeMap<BindingKey, Running>,
+    /// Bindings that can't run now but left what they exported; their deletion policies still count.
+    dormant: BTreeMap<BindingKey, BindingPlan>,
     /// Bindings that are ending, by key: a successor waits for them.
     ending: BTreeMap<BindingKey, JoinHandle<()>>,
     tasks: TaskTracker,
@@ -48,7 +50,14 @@ pub(super) struct Bindings {
 
 impl Bindings {
     pub(super) fn new(engine: Arc<Engine>, changed: Arc<watch::Sender<u64>>) -> Self {
-        Self { engine, running: BTreeMap::new(), ending: BTreeMap::new(), tasks: TaskTracker::new(), changed }
+        Self {
+            engine,
+            running: BTreeMap::new(),
+            dormant: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            tasks: TaskTracker::new(),
+            changed,
+        }
     }
 
     /// Brings the bindings in line with a plan. A binding whose inventory or reference is gone ends, and its deletion
@@ -59,7 +68,11 @@ impl Bindings {
         for (name, inventory) in inventories {
             let key = |sink: &SinkName| BindingKey { inventory: name.clone(), sink: sink.clone() };
             kept.extend(inventory.references.iter().map(key));
-            if !inventory.suspended {
+            if inventory.held.is_some() {
+                // It is not known what it refers to.
+                let known = self.running.keys().chain(self.dormant.keys());
+                kept.extend(known.filter(|key| key.inventory == *name).cloned());
+            } else if !inventory.suspended {
                 wanted.extend(inventory.bindings.iter().map(|binding| (key(&binding.sink), binding)));
             }
         }
@@ -68,21 +81,41 @@ impl Bindings {
         let over: Vec<_> = over.iter().filter_map(|key| self.running.remove_entry(key)).collect();
         for (key, running) in over {
             let given_up = wanted.contains_key(&key) || !kept.contains(&key);
-            // Its successor may have another name.
-            let mut successors = wanted
-                .iter()
-                .filter(|(next, _)| next.inventory == key.inventory && !self.running.contains_key(*next));
-            let clear = given_up
-                && running.spec.config.deletion_policy() == DeletionPolicy::Delete
-                && successors.all(|(_, successor)| leaves(&running.spec, successor));
+            let clear = given_up && may_clear(&key, &running.spec, &wanted);
+            if !wanted.contains_key(&key) && kept.contains(&key) {
+                self.dormant.insert(key.clone(), running.spec.clone());
+            }
             self.end(key, running, clear);
         }
+        self.clear_dormant(&wanted, &kept);
         for (key, spec) in wanted {
             if !self.running.contains_key(&key) {
                 self.start(key, spec.clone());
             }
         }
         self.ending.retain(|_, task| !task.is_finished());
+    }
+
+    /// Removes what dormant bindings exported, where their deletion policies say so and nobody refers to it any more.
+    fn clear_dormant(&mut self, wanted: &BTreeMap<BindingKey, &BindingPlan>, kept: &BTreeSet<BindingKey>) {
+        let over = |key: &BindingKey, _: &mut BindingPlan| wanted.contains_key(key) || !kept.contains(key);
+        let over: Vec<_> = self.dormant.extract_if(.., over).collect();
+        for (key, spec) in over {
+            // One that runs again takes over what is there.
+            if wanted.contains_key(&key) || !may_clear(&key, &spec, wanted) {
+                continue;
+            }
+            let predecessor = self.ending.remove(&key);
+            let task = self.tasks.spawn(async move {
+                if let Some(predecessor) = predecessor {
+                    // A panic of the predecessor is its own affair.
+                    let _ = predecessor.await;
+                }
+                let sink = spec.config.open(&spec.name);
+                remove_exported(&spec, sink).await;
+            });
+            self.ending.insert(key, task);
+        }
     }
 
     fn start(&mut self, key: BindingKey, spec: BindingPlan) {
@@ -156,6 +189,13 @@ impl Bindings {
         }
         last
     }
+}
+
+/// Whether what a binding exported is to go when nobody refers to it any more: its policy says so, and no other binding of
+/// its inventory, whatever it is called, may be about the same rows.
+fn may_clear(key: &BindingKey, spec: &BindingPlan, wanted: &BTreeMap<BindingKey, &BindingPlan>) -> bool {
+    let mut others = wanted.iter().filter(|(other, _)| other.inventory == key.inventory);
+    spec.config.deletion_policy() == DeletionPolicy::Delete && others.all(|(_, other)| leaves(spec, other))
 }
 
 /// Whether what a binding exported is certainly not what its successor takes over. Rather rows stay than that the successor

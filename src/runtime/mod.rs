@@ -41,6 +41,17 @@ pub struct Report {
     pub bindings: BTreeMap<BindingKey, (String, BindingStatus)>,
 }
 
+impl Report {
+    /// Whether nothing is known of any of an inventory's targets, so that nothing is exported.
+    pub fn is_unread(&self, inventory: &InventoryName) -> bool {
+        let hydrated = |target| self.engine.targets.get(target).is_some_and(|target| target.hydrated);
+        self.engine.inventories.get(inventory).is_some_and(|inventory| {
+            let targets = &inventory.targets;
+            !targets.is_empty() && inventory.rows == 0 && !targets.iter().any(hydrated)
+        })
+    }
+}
+
 /// Everything that runs.
 pub struct Runtime {
     engine: Arc<Engine>,
@@ -147,10 +158,12 @@ impl Runtime {
     }
 }
 
-/// Whether every binding has delivered everything up to the epoch of the report, or has given up.
+/// Whether every binding has delivered everything up to the epoch of the report, has given up, or waits for targets of
+/// which none can be read.
 fn settled(report: &Report) -> bool {
-    report.bindings.values().all(|(_, status)| match status.phase {
+    report.bindings.iter().all(|(key, (_, status))| match status.phase {
         Phase::Stopped { .. } | Phase::CircuitOpen { .. } => true,
+        _ if report.is_unread(&key.inventory) => true,
         _ => status.settled.is_some_and(|settled| settled.epoch >= report.engine.mark_epoch),
     })
 }

@@ -136,8 +136,12 @@ impl All<'_> {
         let suspended = plan.filter(|plan| plan.suspended).map(|_| {
             (reason::SUSPENDED.to_owned(), "spec.suspend is true: what is exported stays as it is".to_owned())
         });
+        let held = plan.and_then(|plan| plan.held.as_ref()).map(|hold| {
+            (hold.reason.to_owned(), format!("{}; what is exported stays as it is", hold.message))
+        });
         // A problem with one reference of several leaves the others working.
-        let (whole, part) = if bindings.is_empty() { (suspended.or(problem), None) } else { (None, problem) };
+        let (whole, part) =
+            if bindings.is_empty() { (held.or(suspended).or(problem), None) } else { (None, problem) };
         let degraded = part.or_else(|| self.degraded_target(name));
         inventory_conditions(&mut conditions, whole, degraded, report, &states);
         let exports = bindings.iter().zip(&states).map(|((key, (_, status)), (_, state))| {

@@ -7,6 +7,9 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
 use crate::api::{API_VERSION, GROUP, VERSION};
 
 /// The field manager of everything that is written.
@@ -14,6 +17,9 @@ pub const FIELD_MANAGER: &str = "kollect";
 
 /// How often a resource is written at most, when only its counters change.
 const COUNTER_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the API server may take to write one status.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A namespaced custom resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +62,28 @@ impl Writer {
         Self { client, written: HashMap::new() }
     }
 
+    /// Writes the statuses that are wanted, whenever these change, until `stop` fires or nobody wants any more.
+    pub async fn run(mut self, mut wanted: watch::Receiver<Vec<Wanted>>, stop: CancellationToken) {
+        let mut again = None;
+        let work = async {
+            loop {
+                let pause = async {
+                    match again {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    changed = wanted.changed() => if changed.is_err() { return },
+                    () = pause => {}
+                }
+                let statuses = wanted.borrow_and_update().clone();
+                again = self.write(statuses).await;
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+
     /// Writes the statuses that differ from what was written last. A status whose conditions are the same waits until some
     /// time has passed since the last write. Returns after how long to come again, when something was left.
     pub async fn write(&mut self, statuses: Vec<Wanted>) -> Option<Duration> {
@@ -75,7 +103,9 @@ impl Writer {
                     continue;
                 }
             }
-            match self.patch(&key, &status).await {
+            let written = tokio::time::timeout(PATIENCE, self.patch(&key, &status)).await;
+            let late = || kube::Error::Service("the API server does not answer".into());
+            match written.unwrap_or_else(|_| Err(late())) {
                 Ok(()) => {
                     self.written.insert(key, Written { status, at: now });
                 }

@@ -5,6 +5,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 
 use crate::cluster;
 use crate::kollect_binary::*;
+use crate::proxy::{Fault, Proxy};
 use crate::server;
 
 #[test]
@@ -108,6 +109,99 @@ spec: {profileRef: missing}
 }
 
 #[test]
+fn what_stands_in_the_configuration_but_cannot_be_used_takes_no_rows_away() {
+    let files = Files::new();
+    files.write(
+        "config/pipeline.yaml",
+        &(pipeline("shop", "fleet", "databaseSinkRefs: [lite]")
+            + &sqlite_sink("shop", &files.path("rows.db"))),
+    );
+    let target = "apiVersion: kollect.dev/v1alpha1
+kind: KollectTarget
+metadata: {name: second, namespace: shop}
+spec: {profileRef: maps, labelSelector: {matchLabels: {app: shop}}}
+";
+    files.write("config/second.yaml", target);
+    files.object("a", "1");
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [2, 0, 0]), "{summary}");
+
+    let rows = || {
+        let database = rusqlite::Connection::open(files.path("rows.db")).unwrap();
+        let query = "SELECT group_concat(target_name || '=' || (attributes ->> 'v'), ' ') FROM (SELECT * FROM rows ORDER BY target_name)";
+        database.query_row(query, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    files.object("a", "2");
+    // Whatever it was, it may have been a target of the inventory.
+    for broken in ["{{{ not yaml".to_owned(), target.replace("KollectTarget", "KollectTraget")] {
+        files.write("config/second.yaml", &broken);
+        let (code, summary) = files.collect_objects();
+        assert_eq!(code, 1, "{summary}");
+        assert!(summary["problems"].to_string().contains("second.yaml"), "{summary}");
+        assert_eq!(rows(), "maps=1 second=1", "{broken}");
+    }
+    files.remove("config/second.yaml");
+    std::os::unix::fs::symlink("nowhere", files.path("config/second.yaml")).unwrap();
+    assert_eq!((files.collect_objects().0, rows()), (1, "maps=1 second=1".to_owned()));
+    files.remove("config/second.yaml");
+
+    // This one is known by name, so the others go on. Without its selector it would give more rows.
+    files.write("objects/b.yaml", &config_map("b", "1").replace("{app: shop}", "{app: other}"));
+    for (right, wrong) in [("labelSelector", "labelSelectr"), ("v1alpha1", "v1alpha9")] {
+        files.object("a", if right == "v1alpha1" { "4" } else { "3" });
+        files.write("config/second.yaml", &target.replace(right, wrong));
+        let (code, summary) = files.collect_objects();
+        assert_eq!((code, written(&summary)), (1, [0, 1, 0]), "{summary}");
+        assert_eq!(summary["inventories"][0]["destinations"][0]["state"], "partial", "{summary}");
+    }
+    assert_eq!(rows(), "maps=4 second=1");
+    files.write("config/second.yaml", target);
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [0, 1, 0]), "{summary}");
+    // Only what is gone for good is taken back.
+    files.remove("config/second.yaml");
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [0, 0, 1]), "{summary}");
+}
+
+#[test]
+fn an_inventory_that_cannot_be_used_is_neither_written_nor_emptied() {
+    let files = Files::new();
+    let sink = sqlite_sink("shop", &files.path("rows.db"));
+    let write = |spec: &str| {
+        let good = "apiVersion: kollect.dev/v1alpha1
+kind: KollectInventory
+metadata: {name: good, namespace: shop}
+spec: {targetRefs: [maps], databaseSinkRefs: [lite]}
+---
+";
+        files.write("config/pipeline.yaml", &(good.to_owned() + &pipeline("shop", "fleet", spec) + &sink));
+    };
+    let rows = || {
+        let database = rusqlite::Connection::open(files.path("rows.db")).unwrap();
+        let query = "SELECT group_concat(attributes ->> 'v', '') FROM rows WHERE inventory_name = 'fleet'";
+        database.query_row(query, [], |row| row.get::<_, Option<String>>(0)).unwrap()
+    };
+    write("databaseSinkRefs: [lite]");
+    files.object("a", "1");
+    assert_eq!(files.collect_objects().0, 0);
+    files.object("a", "2");
+    for spec in [
+        "databaseSinkRefs: [lite], targetSelector: {matchExpressions: [{key: x, operator: In}]}",
+        "databaseSinkRefs: [lite], targetRef: [other]",
+        "databaseSinkRefs: [lite], dedupe: sometimes",
+    ] {
+        write(spec);
+        let (code, summary) = files.collect_objects();
+        assert_eq!(code, 1, "{summary}");
+        assert_eq!(rows().as_deref(), Some("1"), "{summary}");
+        assert_eq!(summary["inventories"][1]["destinations"][0]["state"], "done", "{summary}");
+    }
+    write("databaseSinkRefs: [lite]");
+    assert_eq!((files.collect_objects().0, rows().as_deref()), (0, Some("2")));
+}
+
+#[test]
 fn what_cannot_be_run_at_all_ends_with_exit_code_2() {
     let files = Files::new();
     files.write("config/empty.yaml", "");
@@ -119,6 +213,134 @@ fn what_cannot_be_run_at_all_ends_with_exit_code_2() {
     let mut command = files.collect();
     let output = command.arg("--kubeconfig").arg(files.path("nowhere")).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", texts(&output));
+}
+
+#[test]
+fn where_nothing_could_be_read_nothing_is_written_and_the_exit_code_is_2() {
+    let files = Files::new();
+    files.write("config/pipeline.yaml", &pipeline("shop", "fleet", ""));
+    let unreachable = "apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]
+users: [{name: u, user: {}}]
+";
+    files.write("kubeconfig", unreachable);
+    for (option, place) in [("--objects", "nope"), ("--kubeconfig", "kubeconfig")] {
+        let mut command = files.collect();
+        command.arg(option).arg(files.path(place)).arg("--output").arg(files.path("out"));
+        let (code, summary) = run(command);
+        assert_eq!(code, 2, "{summary}");
+        assert_eq!(summary["inventories"][0]["destinations"][0]["state"], "partial", "{summary}");
+        assert!(!files.path("out/inventory").exists(), "{summary}");
+
+        let mut command = kollect();
+        command.args(["preview", "-o", "json", "-f"]).arg(files.path("config"));
+        command.arg(option).arg(files.path(place));
+        assert_eq!(run(command).0, 2, "{option}");
+    }
+    let mut command = kollect();
+    let command = command.args(["preview", "--objects"]).arg(files.path("objects")).arg("-f");
+    let output = command.arg(files.path("nope")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", texts(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_that_cannot_be_listed_hold_the_targets_that_select_them() {
+    let kube = cluster::admin().await;
+    let name = server::unique("unlisted").replace('_', "-");
+    let namespace = serde_json::json!({"metadata": {"name": name, "labels": {"team": name}}});
+    let namespace = serde_json::from_value(namespace).unwrap();
+    Api::<Namespace>::all(kube.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(kube.clone(), &name);
+    let map = async |name: &str, value: &str| {
+        let body = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"app": "shop"}},
+            "data": {"v": value}
+        });
+        maps.patch(name, &PatchParams::apply("test"), &Patch::Apply(&body)).await.unwrap();
+    };
+    map("a", "1").await;
+    let files = Files::new();
+    let target = |rest: &str| {
+        pipeline("shop", "fleet", "databaseSinkRefs: [lite]")
+            .replace("  profileRef: maps\n", &format!("  profileRef: maps\n  {rest}\n"))
+    };
+    let selecting = "apiVersion: kollect.dev/v1alpha1
+kind: KollectTarget
+metadata: {name: selecting, namespace: shop}
+spec: {profileRef: maps, namespaceSelector: {matchLabels: {team: TEAM}}, labelSelector: {matchLabels: {app: shop}}}
+";
+    files.write(
+        "config/pipeline.yaml",
+        &(target(&format!("includedNamespaces: [{name}]")) + &sqlite_sink("shop", &files.path("rows.db"))),
+    );
+    files.write("config/selecting.yaml", &selecting.replace("TEAM", &name));
+    let proxy = Proxy::start(&kube).await;
+    let kubeconfig = format!(
+        "apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: '{}'}}}}]
+users: [{{name: u, user: {{}}}}]
+",
+        proxy.url
+    );
+    files.write("kubeconfig", &kubeconfig);
+    let collect = async || {
+        let mut command = files.collect();
+        command.arg("--kubeconfig").arg(files.path("kubeconfig"));
+        tokio::task::spawn_blocking(move || run(command)).await.unwrap()
+    };
+    let (code, summary) = collect().await;
+    assert_eq!((code, written(&summary)), (0, [2, 0, 0]), "{summary}");
+
+    let times = usize::MAX;
+    proxy.add(Fault::Answer { path: "/api/v1/namespaces?", status: 403, header: "x: y", times });
+    map("a", "2").await;
+    let (code, summary) = collect().await;
+    assert_eq!((code, written(&summary)), (1, [0, 1, 0]), "{summary}");
+    assert!(summary["problems"].to_string().contains("AccessDenied"), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_of_watching_tells_how_it_ended() {
+    let files = Files::new();
+    let database = files.path("rows.db");
+    files.write(
+        "config/pipeline.yaml",
+        &(pipeline("shop", "fleet", "databaseSinkRefs: [lite]") + &sqlite_sink("shop", &database)),
+    );
+    let start = |log: &str| {
+        let mut command = files.collect();
+        command.arg("--watch").arg("--objects").arg(files.path("objects"));
+        Running::start(command, &files.path(log))
+    };
+    let logged = |log: &'static str, text: &'static str| {
+        let log = files.path(log);
+        async move || std::fs::read_to_string(&log).unwrap().contains(text)
+    };
+    // What was wrong at first is put right.
+    files.write("objects/a.yaml", "{{{ not yaml");
+    let watching = start("repaired.log");
+    eventually(true, logged("repaired.log", "a.yaml")).await;
+    eventually(true, logged("repaired.log", "partial")).await;
+    files.object("a", "1");
+    eventually(true, logged("repaired.log", "\"v\"")).await;
+    assert_eq!(watching.terminate(), 0, "{}", files.read("repaired.log"));
+
+    // What was well at first has come to an end.
+    let watching = start("ended.log");
+    eventually(true, logged("ended.log", "done")).await;
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute_batch("DROP TABLE rows; CREATE TABLE rows (x)")
+        .unwrap();
+    files.object("a", "2");
+    eventually(true, logged("ended.log", "the binding stops")).await;
+    assert_eq!(watching.terminate(), 1, "{}", files.read("ended.log"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

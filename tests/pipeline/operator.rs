@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::kollect_binary::*;
+use crate::proxy::{Fault, Proxy};
 use crate::server;
 
 struct World {
@@ -390,4 +391,114 @@ async fn a_kind_that_comes_later_is_waited_for_and_holds_nothing_up() {
     world.apply_as("example.dev/v1", "Widget", "widgets", Some("shop"), "w", widget).await;
     world.expect(&[r#"maps shop/a {"v": "1"}"#, r#"widgets shop/w {"size": 9007199254740993}"#]).await;
     assert_eq!(operator.terminate(), 0);
+}
+
+/// Our definitions, with another one in place of one.
+async fn redefine(world: &World, name: &str, change: impl Fn(&mut Value)) {
+    let all = kollect::api::crds().into_iter().map(|crd| serde_json::to_value(crd).unwrap());
+    for mut crd in all.filter(|crd| crd["metadata"]["name"] == name) {
+        change(&mut crd);
+        let (version, kind) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        world.apply_as(version, kind, "customresourcedefinitions", None, name, crd).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_cannot_be_read_keeps_its_rows_and_a_kind_of_ours_that_is_missing_stops_nothing() {
+    let world = World::new().await;
+    let definition = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
+        "customresourcedefinitions",
+    );
+    let definitions: Api<DynamicObject> = Api::all_with(world.client.clone(), &definition);
+    let missing = "kollectsnapshotsinks.kollect.dev";
+    definitions.delete(missing, &DeleteParams::default()).await.unwrap();
+    eventually(true, async || definitions.get_opt(missing).await.unwrap().is_none()).await;
+    // A newer version knows more values.
+    redefine(&world, "kollectinventories.kollect.dev", |crd| {
+        let spec = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        spec["properties"]["dedupe"] = json!({"type": "string"});
+    })
+    .await;
+    world.map("shop", "a", "1", "shop").await;
+    world.map("shop", "b", "1", "shop").await;
+    world.pipeline().await;
+    let operator = world.operator();
+    let both = [r#"maps shop/a {"v": "1"}"#, r#"maps shop/b {"v": "1"}"#];
+    world.expect(&both).await;
+    eventually("True Exported".to_owned(), async || {
+        world.ready("KollectInventory", "kollectinventories", "fleet").await
+    })
+    .await;
+
+    let inventory = |dedupe: &str| json!({"databaseSinkRefs": ["pg"], "dedupe": dedupe});
+    world.apply("KollectInventory", "fleet", inventory("byMoonlight")).await;
+    let log = world.files.path("operator.log");
+    eventually(true, async || {
+        std::fs::read_to_string(&log).unwrap().contains("can't be read as a KollectInventory")
+    })
+    .await;
+    world.delete_map("shop", "b").await;
+    // Another operator, which has never seen it as it was, does no more.
+    operator.kill();
+    let operator = world.operator();
+    eventually(true, async || {
+        std::fs::read_to_string(&log).unwrap().contains("can't be read as a KollectInventory")
+    })
+    .await;
+    eventually("True Collecting".to_owned(), async || {
+        world.ready("KollectTarget", "kollecttargets", "maps").await
+    })
+    .await;
+    world.expect(&both).await;
+    world.apply("KollectInventory", "fleet", inventory("keepAll")).await;
+    world.expect(&both[..1]).await;
+
+    // The missing kind is picked up when it comes.
+    redefine(&world, missing, |_| {}).await;
+    let spec = json!({"type": "local", "endpoint": world.files.path("out")});
+    world.apply("KollectSnapshotSink", "files", spec).await;
+    eventually("False SinkForbidden".to_owned(), async || {
+        world.ready("KollectSnapshotSink", "kollectsnapshotsinks", "files").await
+    })
+    .await;
+
+    // Suspended, and then removed: the deletion policy still counts.
+    let mut suspended = inventory("keepAll");
+    suspended["suspend"] = true.into();
+    world.apply("KollectInventory", "fleet", suspended).await;
+    eventually("False Suspended".to_owned(), async || {
+        world.ready("KollectInventory", "kollectinventories", "fleet").await
+    })
+    .await;
+    world.expect(&both[..1]).await;
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("kollect.dev", "v1alpha1", "KollectInventory"),
+        "kollectinventories",
+    );
+    let inventories: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), "shop", &resource);
+    inventories.delete("fleet", &DeleteParams::default()).await.unwrap();
+    world.expect(&[]).await;
+    assert_eq!(operator.terminate(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
+    let world = World::new().await;
+    world.map("shop", "a", "1", "shop").await;
+    world.pipeline().await;
+    let postgres = json!({"databaseRef": {"name": "other"}, "table": "rows"});
+    world.apply("KollectDatabaseSink", "other", json!({"type": "postgres", "postgres": postgres})).await;
+    let proxy = Proxy::start(&world.client).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let options = kollect::operator::Options { allow_local_sinks: false, workers: 1 };
+    proxy.stall(&["PATCH ", "/secrets/other"]);
+    // That namespaces can't be listed is nothing to a target that selects none.
+    let (path, times) = ("/api/v1/namespaces?", usize::MAX);
+    proxy.add(Fault::Answer { path, status: 403, header: "x: y", times });
+    let running = tokio::spawn(kollect::operator::run(proxy.client.clone(), options, stop.clone()));
+    world.expect(&[r#"maps shop/a {"v": "1"}"#]).await;
+    stop.cancel();
+    eventually(true, async || running.is_finished()).await;
+    running.await.unwrap().unwrap();
 }

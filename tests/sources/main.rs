@@ -5,5 +5,6 @@
 mod cluster;
 mod directory;
 mod kubernetes;
+#[allow(dead_code, reason = "shared with other tests")]
 mod proxy;
 mod support;

@@ -40,11 +40,13 @@ struct State {
     server: Client,
     down: bool,
     faults: Vec<Fault>,
+    stalled: &'static [&'static str],
     requests: Vec<String>,
 }
 
 /// A server on a port of its own, which passes requests on.
 pub(crate) struct Proxy {
+    pub(crate) url: String,
     pub(crate) client: Client,
     state: Arc<Mutex<State>>,
     kick: watch::Sender<()>,
@@ -56,7 +58,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-        let state = State { server: server.clone(), down: false, faults: Vec::new(), requests: Vec::new() };
+        let state = State {
+            server: server.clone(),
+            down: false,
+            faults: Vec::new(),
+            stalled: &[],
+            requests: Vec::new(),
+        };
         let state = Arc::new(Mutex::new(state));
         let kick = watch::Sender::new(());
         let (shared, kicked) = (Arc::clone(&state), kick.clone());
@@ -79,7 +87,7 @@ impl Proxy {
                 });
             }
         });
-        Self { client, state, kick }
+        Self { url, client, state, kick }
     }
 
     /// Breaks all connections, and takes no new ones while it is down.
@@ -97,6 +105,11 @@ impl Proxy {
         self.state.lock().unwrap().faults.push(fault);
     }
 
+    /// Never answers requests whose first line contains one of these.
+    pub(crate) fn stall(&self, parts: &'static [&'static str]) {
+        self.state.lock().unwrap().stalled = parts;
+    }
+
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
@@ -111,6 +124,9 @@ async fn pass_on(stream: TcpStream, server: &Client, state: &Mutex<State>) -> Op
     let mut line = String::new();
     while stream.read_line(&mut line).await.ok()? > 2 {
         line.clear();
+    }
+    if state.lock().unwrap().stalled.iter().any(|part| first.contains(part)) {
+        std::future::pending::<()>().await;
     }
     let fault = {
         let mut state = state.lock().unwrap();

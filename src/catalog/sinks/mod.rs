@@ -54,6 +54,14 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
             &mut sinks,
         );
     }
+    for family in [SinkFamily::Database, SinkFamily::Snapshot] {
+        for (name, _) in input.unusable_of(family.kind()) {
+            let sink = SinkName { family, name: name.clone() };
+            let planned = SinkPlan { destination: None, tls_insecure: false };
+            plan.sinks.entry(sink.clone()).or_insert(planned).destination = None;
+            sinks.insert(sink, None);
+        }
+    }
     sinks
 }
 

@@ -45,8 +45,6 @@ fn an_inventory_merges_the_targets_of_its_namespace() {
         targets("targetSelector: {matchExpressions: [{key: tier, operator: DoesNotExist}]}"),
         ["a/other"]
     );
-    // One that can't be used selects nothing.
-    assert_eq!(targets("targetSelector: {matchExpressions: [{key: tier, operator: In}]}"), [""; 0]);
     assert_eq!(targets("targetRefs: [pods], targetSelector: {matchLabels: {x: v}}"), ["a/pods"]);
 }
 

@@ -125,3 +125,16 @@ spec: {{snapshotSinkRefs: [files]}}
     assert_eq!(briefly(&apart), [""; 0]);
     assert_eq!(inventory(&apart, "i").bindings.len(), 1);
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_secret_that_cannot_be_read_is_not_said_to_be_missing() {
+    let mut input = input(
+        "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: pg}\nspec: {type: postgres, secretRef: {name: dsn}, postgres: {table: rows}}",
+    );
+    input.secrets_unreadable.insert(ResourceName::new("a", "dsn"), "secrets \"dsn\" is forbidden".into());
+    let plan = Catalog::default().plan(&input);
+    assert_eq!(super::briefly(&plan), ["KollectDatabaseSink a/pg spec.secretRef SecretUnreadable"]);
+    let message = plan.problems[0].to_string();
+    assert!(message.contains("forbidden") && message.contains("`get`"), "{message}");
+}

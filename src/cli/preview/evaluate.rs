@@ -29,17 +29,18 @@ pub(super) async fn evaluate(
         progress: progress.clone(),
         objects: BTreeMap::new(),
         problems: Vec::new(),
+        complete: false,
     };
     source.watch(&gvk, Mode::Once, &mut taken, &CancellationToken::new()).await;
     let mut rows = Vec::new();
-    let mut problems = taken.problems;
+    let (complete, mut problems) = (taken.complete, taken.problems);
     for (row, of_row) in taken.objects.into_values() {
         rows.extend(row);
         problems.extend(of_row);
     }
     rows.sort_unstable();
     let rows = rows.iter().map(RowView::from).collect();
-    ProfilePreview { profile: name.to_string(), gvk: gvk.to_string(), rows, problems }
+    ProfilePreview { profile: name.to_string(), gvk: gvk.to_string(), rows, problems, complete }
 }
 
 /// Takes the events of one list.
@@ -52,6 +53,7 @@ struct Taken {
     objects: BTreeMap<ObjectName, (Option<Row>, Vec<Problem>)>,
     /// Problems of the source.
     problems: Vec<Problem>,
+    complete: bool,
 }
 
 #[async_trait]
@@ -67,7 +69,7 @@ impl EventSink for Taken {
             Event::Deleted { name, .. } => {
                 self.objects.remove(&name);
             }
-            Event::ListEnd => {}
+            Event::ListEnd => self.complete = true,
             Event::Problem(problem) => self.problems.push(Problem {
                 resource: Some(self.resource.clone()),
                 reason: problem.reason.to_owned(),

@@ -68,6 +68,9 @@ pub struct ProfilePreview {
     pub rows: Vec<RowView>,
     /// Problems with objects, and with getting them.
     pub problems: Vec<Problem>,
+    /// Whether all objects could be listed.
+    #[serde(skip)]
+    pub complete: bool,
 }
 
 impl Report for Preview {
@@ -89,8 +92,11 @@ impl Report for Preview {
 }
 
 impl Preview {
-    /// The outcome: part failed when there is any problem.
+    /// The outcome: failed when nothing could be read, part failed when there is any problem.
     pub fn outcome(&self) -> Outcome {
+        if !self.profiles.is_empty() && !self.profiles.iter().any(|profile| profile.complete) {
+            return Outcome::Failed;
+        }
         let problems = self.profiles.iter().map(|p| p.problems.len()).sum::<usize>() + self.problems.len();
         if problems == 0 { Outcome::Done } else { Outcome::PartFailed }
     }
@@ -131,9 +137,12 @@ pub async fn run(args: PreviewArgs, terminal: &Terminal) -> Result<Outcome, Fail
             .filter(|problem| problem.resource.as_ref().is_some_and(|of| of.kind == "KollectProfile"))
             .map(Problem::from),
     );
-    if manifests.input.profiles.is_empty() && preview.problems.is_empty() {
+    if manifests.input.profiles.is_empty() {
         let paths: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
-        let message = format!("no KollectProfile in {}", paths.join(", "));
+        let mut message = format!("no KollectProfile that can be read in {}", paths.join(", "));
+        for problem in &problems {
+            message.push_str(&format!("\n  {problem}"));
+        }
         return Err(Failure::with_hint(
             message,
             "kollect preview shows what profiles give: name a file with one",
