@@ -404,3 +404,47 @@ async fn relative_paths_are_followed_and_named_as_given() {
     let (_, text) = &known.problems[0];
     assert!(text.starts_with(&format!("{}:1", relative.join("a.yaml").display())), "{text}");
 }
+
+/// A pipe that gives a text to whoever opens the path, as the shell's `<(…)` does.
+#[cfg(target_os = "linux")]
+fn piped(text: String) -> (std::io::PipeReader, PathBuf) {
+    use std::os::fd::AsRawFd as _;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+    std::thread::spawn(move || writer.write_all(text.as_bytes()).unwrap());
+    (reader, path)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_comes_through_a_pipe_is_taken_whole_and_kept_for_watches_that_come_later() {
+    let filler = " ".repeat(3 << 20);
+    for text in [
+        format!("{}---\n{}", map("a", "1"), yaml("Secret", "s", "1")),
+        format!("{}{}", json("a"), json("s").replace("ConfigMap", "Secret")),
+        format!("{}{filler}{}", json("a"), json("s").replace("ConfigMap", "Secret")),
+    ] {
+        let (_pipe, path) = piped(text);
+        let source = Arc::new(Directory::new([path]));
+        let mut first = Watching::begin(&source, &config_maps(), Mode::Follow);
+        first.until("the list is complete", |known| known.lists == 1).await;
+        assert_eq!(first.known.names(), ["ns/a"]);
+        let known = Watching::begin(&source, &secrets(), Mode::Once).finish().await;
+        assert_eq!(known.log, ["begin", "+ns/s", "end"]);
+        assert_eq!(first.stop().await.log, ["begin", "+ns/a", "end"]);
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_skipped_in_files_of_any_size() {
+    for filler in [0, 2 << 20] {
+        let files = Files::new(&[]);
+        files.write("a.json", format!("\u{feff}{}{}{}", json("a"), " ".repeat(filler), json("b")));
+        files.write("c.yaml", format!("\u{feff}{}", map("c", "1")));
+        let given = files.path("given");
+        files.write("given", format!("\u{feff}{}", json("d")));
+        let source = Arc::new(Directory::new([files.path("a.json"), files.path("c.yaml"), given]));
+        let known = Watching::begin(&source, &config_maps(), Mode::Once).finish().await;
+        assert_eq!((known.names(), known.problems.len()), (vec!["ns/a", "ns/b", "ns/c", "ns/d"], 0));
+    }
+}

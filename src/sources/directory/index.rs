@@ -77,6 +77,8 @@ pub(super) struct IndexedFile {
     pub(super) entries: Box<[Entry]>,
     /// What is wrong with it.
     pub(super) defects: Option<Box<Defects>>,
+    /// Its whole content, if it is one that can be read only once.
+    pub(super) piped: Option<Arc<[u8]>>,
 }
 
 /// What is wrong with a file.
@@ -138,7 +140,14 @@ impl Index {
         let path: Arc<Path> = Arc::from(path);
         let id = self.free.pop().unwrap_or(FileId(self.files.len() as u32));
         self.paths.insert(Arc::clone(&path), id);
-        let file = IndexedFile { path, signature: None, seen: 0, entries: Box::default(), defects: None };
+        let file = IndexedFile {
+            path,
+            signature: None,
+            seen: 0,
+            entries: Box::default(),
+            defects: None,
+            piped: None,
+        };
         match self.files.get_mut(id.0 as usize) {
             Some(place) => *place = Some(file),
             None => self.files.push(Some(file)),

@@ -19,6 +19,8 @@
 //! - A file or document that can't be read is reported, and all others are taken. What it held before stays, and as long as a
 //!   kind might have objects in it, no list of that kind ends. A path that was given and is not there counts as one that
 //!   can't be read, so that a volume that is not mounted deletes nothing.
+//! - What is no regular file, as `/dev/stdin` and the shell's `<(…)`, is read once and kept in memory: later watches get what
+//!   came out of it, and it never changes.
 //! - A document that is well-formed but not a Kubernetes object (a values file, say) is skipped.
 
 mod changes;

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use super::changes::{Changes, Dirty};
 use super::index::{Defects, Entry, FileId, Index, Key, KindId, Released};
 use super::manifest::{Flaw, Found, Manifest};
-use super::read::{self, is_manifest, unreadable};
+use super::read::{self, Content, is_manifest, unreadable};
 use super::walk::{Signature, Step, walk};
 use crate::sources::{Event, Mode, SourceProblem};
 
@@ -313,10 +313,10 @@ impl Scanner {
         let mut now: Vec<Entry> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
         let mut defects = Defects::default();
-        let flow = read::read(&path, &mut |found| {
+        let flow = self.read_content(id, &path, &mut |this, found| {
             match found {
                 Found::Object(manifest) => {
-                    let entry = self.index.entry(&manifest);
+                    let entry = this.index.entry(&manifest);
                     let (key, content) = (entry.key, entry.content);
                     let previous = match places.get(&key) {
                         Some(place) => {
@@ -326,16 +326,16 @@ impl Scanner {
                         None => {
                             let previous = before.remove(&key);
                             if previous.is_none() {
-                                self.index.claim(&entry, id);
+                                this.index.claim(&entry, id);
                             }
                             places.insert(key, now.len());
                             now.push(entry);
                             previous
                         }
                     };
-                    if self.index.wins(key, id) {
+                    if this.index.wins(key, id) {
                         let changed = previous.is_none_or(|previous| previous.content != content);
-                        self.send_object(manifest, changed);
+                        this.send_object(manifest, changed);
                     }
                 }
                 Found::Flaw(flaw) => defects.flaws.push(flaw),
@@ -343,7 +343,7 @@ impl Scanner {
                     tracing::debug!(file = %path.display(), "skipped a document that is not a Kubernetes object");
                 }
             }
-            self.go_on()
+            this.go_on()
         });
         let whole = flow.is_continue() && defects.flaws.is_empty();
         if whole {
@@ -368,19 +368,37 @@ impl Scanner {
         flow
     }
 
+    /// Gives what a file holds to `take`.
+    fn read_content(
+        &mut self,
+        id: FileId,
+        path: &Path,
+        take: &mut dyn FnMut(&mut Self, Found) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let piped = self.index.file(id).and_then(|file| file.piped.clone());
+        let content = match piped.map_or_else(|| Content::open(path), |bytes| Ok(Content::Piped(bytes))) {
+            Ok(content) => content,
+            Err(error) => return take(self, Found::Flaw(unreadable(&error))),
+        };
+        if let (Content::Piped(bytes), Some(file)) = (&content, self.index.file_mut(id)) {
+            file.piped = Some(Arc::clone(bytes));
+        }
+        read::read(path, &content, &mut |found| take(self, found))
+    }
+
     /// Reads the objects of a file that count since another file no longer has them.
     fn hand_over(&mut self, id: FileId, keys: &BTreeSet<Key>) -> ControlFlow<()> {
         let Some(path) = self.index.file(id).map(|file| Arc::clone(&file.path)) else {
             return ControlFlow::Continue(());
         };
-        read::read(&path, &mut |found| {
+        self.read_content(id, &path, &mut |this, found| {
             if let Found::Object(manifest) = found {
                 let key = Key::of(&manifest.gvk, &manifest.name);
-                if keys.contains(&key) && self.index.wins(key, id) {
-                    self.send_object(manifest, true);
+                if keys.contains(&key) && this.index.wins(key, id) {
+                    this.send_object(manifest, true);
                 }
             }
-            self.go_on()
+            this.go_on()
         })
     }
 
