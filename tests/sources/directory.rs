@@ -448,3 +448,48 @@ async fn a_byte_order_mark_is_skipped_in_files_of_any_size() {
         assert_eq!((known.names(), known.problems.len()), (vec!["ns/a", "ns/b", "ns/c", "ns/d"], 0));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_is_being_written_is_read_when_it_is_closed() {
+    let files = Files::new(&[("all.yaml", &format!("{}---\n{}", map("a", "1"), map("b", "1")))]);
+    let mut watching = listed(files.follow(&config_maps())).await;
+    for (round, mark) in ["1", "2"].into_iter().zip(["x1", "x2"]) {
+        // Truncated and written piece by piece, as the shell's `>` does.
+        let mut file = fs::File::create(files.path("all.yaml")).unwrap();
+        if round == "2" {
+            file.write_all(format!("{}---\n", map("a", round)).as_bytes()).unwrap();
+        }
+        // Other files go on meanwhile, also where everything is looked over.
+        files.write(&format!("{mark}.yaml"), map(mark, "1"));
+        watching.until(mark, |known| known.objects.contains_key(&format!("ns/{mark}"))).await;
+        if round == "1" {
+            file.write_all(format!("{}---\n", map("a", round)).as_bytes()).unwrap();
+        }
+        file.write_all(map("b", &format!("new {round}")).as_bytes()).unwrap();
+        drop(file);
+        let value = format!("new {round}");
+        watching.until("b changed", |known| known.at("ns/b", "/data/v") == value.as_str()).await;
+    }
+    assert_eq!(watching.stop().await.log, ["+ns/x1", "+ns/b", "+ns/x2", "+ns/a", "+ns/b"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_watch_that_begins_while_a_file_is_being_written_ends_its_list_afterwards() {
+    let both = |value| format!("{}---\n{}", map("a", value), yaml("Secret", "s", "1"));
+    let files = Files::new(&[("all.yaml", &both("1"))]);
+    let source = files.source();
+    let mut first = listed(Watching::begin(&source, &config_maps(), Mode::Follow)).await;
+    let mut file = fs::File::create(files.path("all.yaml")).unwrap();
+    files.write("x.yaml", map("x", "1"));
+    first.until_names(&["ns/a", "ns/x"]).await;
+    let mut later = Watching::begin(&source, &secrets(), Mode::Follow);
+    later.until("the list begins", |known| !known.log.is_empty()).await;
+    files.write("z.yaml", map("z", "1"));
+    first.until_names(&["ns/a", "ns/x", "ns/z"]).await;
+    file.write_all(both("2").as_bytes()).unwrap();
+    drop(file);
+    let known = later.until("the list ends", |known| known.lists == 1).await;
+    assert_eq!((known.names(), known.problems.len()), (vec!["ns/s"], 0));
+}

@@ -54,7 +54,8 @@ impl ContentHash {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: Key,
-    pub(super) content: ContentHash,
+    /// What the watches have of it; none if some of them may have nothing.
+    pub(super) content: Option<ContentHash>,
     pub(super) kind: KindId,
     pub(super) namespace: Arc<str>,
     pub(super) name: Box<str>,
@@ -181,7 +182,7 @@ impl Index {
         };
         Entry {
             key: Key::of(&manifest.gvk, &manifest.name),
-            content: ContentHash::of(&manifest.json),
+            content: Some(ContentHash::of(&manifest.json)),
             kind: self.kind_id(&manifest.gvk),
             namespace,
             name: manifest.name.name.as_str().into(),
