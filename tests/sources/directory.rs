@@ -493,3 +493,22 @@ async fn a_watch_that_begins_while_a_file_is_being_written_ends_its_list_afterwa
     let known = later.until("the list ends", |known| known.lists == 1).await;
     assert_eq!((known.names(), known.problems.len()), (vec!["ns/s"], 0));
 }
+
+#[tokio::test]
+async fn an_object_twice_in_one_file_does_not_change_when_the_file_is_touched() {
+    let text = format!("{}---\n{}", map("x", "1"), map("x", "2"));
+    let files = Files::new(&[("a.yaml", &text)]);
+    let mut watching = listed(files.follow(&config_maps())).await;
+    watching.until("the problem is told", |known| known.has_problem("Unreadable")).await;
+    watching.forget_log();
+    for mark in ["m1", "m2"] {
+        files.replace("a.yaml", &text);
+        files.write(&format!("{mark}.yaml"), map(mark, "1"));
+        watching.until(mark, |known| known.objects.contains_key(&format!("ns/{mark}"))).await;
+    }
+    files.write("a.yaml", format!("{}---\n{}", map("x", "1"), map("x", "3")));
+    let known = watching.until("x changed", |known| known.at("ns/x", "/data/v") == "3").await;
+    assert_eq!(known.log, ["+ns/m1", "+ns/m2", "+ns/x"]);
+    // A watch that comes later gets it once.
+    assert_eq!(watching.stop().await.problems.len(), 1);
+}

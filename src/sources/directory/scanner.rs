@@ -13,7 +13,7 @@
 //! - A file that is being written is read when it is closed (or, if that takes too long, as it is then).
 //! - A watch that takes no events holds up the others, and all of them the reading; so memory stays bounded.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use kollect_dataflows::data::Gvk;
 use tokio::sync::{mpsc, watch};
 
 use super::changes::{Changes, Dirty, Writing};
-use super::index::{Defects, Entry, FileId, Index, Key, KindId, Released};
+use super::index::{ContentHash, Defects, Entry, FileId, Index, Key, KindId, Released};
 use super::manifest::{Flaw, Found, Manifest};
 use super::read::{self, Content, is_manifest, unreadable};
 use super::walk::{Signature, Step, Visit, walk_directories};
@@ -388,6 +388,9 @@ impl Scanner {
             return ControlFlow::Continue(());
         }
         let Some(file) = self.index.file_mut(id) else { return ControlFlow::Continue(()) };
+        // The last definition of an object counts, so those that were repeated are told when all have been read.
+        let repeated: HashSet<Key> =
+            file.defects.iter().flat_map(|defects| defects.repeated.clone()).collect();
         let mut before: HashMap<Key, Entry> = std::mem::take(&mut file.entries)
             .into_vec()
             .into_iter()
@@ -396,6 +399,7 @@ impl Scanner {
         let mut now: Vec<Entry> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
         let mut defects = Defects::default();
+        let mut held: HashMap<Key, Held> = HashMap::new();
         let flow = self.read_content(id, &path, &mut |this, found| {
             match found {
                 Found::Object(manifest) => {
@@ -417,7 +421,10 @@ impl Scanner {
                         }
                     };
                     let previous = previous.and_then(|previous| previous.content);
-                    if this.index.wins(key, id) {
+                    if repeated.contains(&key) {
+                        let previous = held.get(&key).map_or(previous, |held| held.previous);
+                        held.insert(key, Held { previous, manifest, content });
+                    } else if this.index.wins(key, id) {
                         this.send_object(manifest, previous.is_none() || previous != content);
                     }
                 }
@@ -428,6 +435,11 @@ impl Scanner {
             }
             this.go_on()
         });
+        for (key, Held { previous, manifest, content }) in held {
+            if self.index.wins(key, id) {
+                self.send_object(manifest, previous.is_none() || previous != content);
+            }
+        }
         let regular = self.index.file(id).is_some_and(|file| file.piped.is_none());
         let unfinished = if regular { self.is_waited_for(&path, Some(signature)) } else { None };
         let whole = flow.is_continue() && defects.flaws.is_empty() && unfinished.is_none();
@@ -552,6 +564,14 @@ impl Scanner {
             self.send(index, Event::Problem(problem));
         }
     }
+}
+
+/// An object that a file defined more than once when it was last read.
+struct Held {
+    /// What the watches have of it.
+    previous: Option<ContentHash>,
+    manifest: Manifest,
+    content: Option<ContentHash>,
 }
 
 enum Affected {
