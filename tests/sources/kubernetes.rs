@@ -550,3 +550,29 @@ async fn errors_of_kubeconfigs_name_file_and_context_and_no_credentials() {
         assert!(!shown.contains(canary), "{name}: {shown}");
     }
 }
+
+/// A kubeconfig whose user has these credentials.
+fn kubeconfig(server: &str, user: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+           "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+           "clusters": [{"name": "c", "cluster": {"server": server}}],
+           "users": [{"name": "u", "user": user}]})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_stays_too_busy_is_told_with_what_it_answers() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    let proxy = Proxy::start(&admin).await;
+    proxy.add(Fault::Answer { path: "limit=", status: 429, header: "x: y", times: usize::MAX });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    std::fs::write(&path, kubeconfig(&proxy.url, &json!({}))).unwrap();
+    let client = client(Some(&path), None).await.unwrap();
+    let known = kind.once(&client, paged(10)).await;
+    let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
+    assert!(reason == "SourceUnavailable" && text.contains("429"), "{text}");
+    let asked = proxy.requests().iter().filter(|path| path.contains("limit=")).count();
+    assert_eq!(asked, 4);
+}

@@ -46,6 +46,7 @@ struct State {
 /// A server on a port of its own, which passes requests on.
 pub(crate) struct Proxy {
     pub(crate) client: Client,
+    pub(crate) url: String,
     state: Arc<Mutex<State>>,
     kick: watch::Sender<()>,
 }
@@ -55,7 +56,10 @@ impl Proxy {
     pub(crate) async fn start(server: &Client) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let mut config = kube::Config::new(url.parse().unwrap());
+        // As the program's own client.
+        config.default_retry = false;
+        let client = Client::try_from(config).unwrap();
         let state = State { server: server.clone(), down: false, faults: Vec::new(), requests: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let kick = watch::Sender::new(());
@@ -79,7 +83,7 @@ impl Proxy {
                 });
             }
         });
-        Self { client, state, kick }
+        Self { client, url, state, kick }
     }
 
     /// Breaks all connections, and takes no new ones while it is down.

@@ -58,7 +58,7 @@ pub enum ClientError {
     },
 }
 
-/// Makes a client. It does not connect yet.
+/// Makes a client. It does not connect yet, and sends each request only once.
 ///
 /// With neither file nor context it takes what `kubectl` would take, or else the service account of the pod that it
 /// runs in.
@@ -107,6 +107,8 @@ pub async fn client(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
 fn connect(origin: &str, mut config: Config) -> Result<Client, ClientError> {
     let agent = HeaderValue::from_static(concat!("kollect/", env!("CARGO_PKG_VERSION")));
     config.headers.push((header::USER_AGENT, agent));
+    // Whoever sends requests tries again, knows for how long, and tells what the server answered.
+    config.default_retry = false;
     Client::try_from(config)
         .map_err(|error| ClientError::Unusable { origin: origin.to_owned(), message: error.to_string() })
 }
