@@ -576,3 +576,45 @@ async fn a_server_that_stays_too_busy_is_told_with_what_it_answers() {
     let asked = proxy.requests().iter().filter(|path| path.contains("limit=")).count();
     assert_eq!(asked, 4);
 }
+
+#[tokio::test]
+async fn a_credential_plugin_that_fails_is_told_without_its_command_and_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    let canary = "canary-5e7b";
+    for (command, args, expected) in [
+        ("sh", vec!["-c".to_owned(), format!("echo {canary}; echo {canary} >&2; exit 3")], "status: 3"),
+        ("sh", vec!["-c".to_owned(), format!("echo '{canary}: ['")], "credentials"),
+        ("no-such-plugin-canary-5e7b", vec![], "credentials"),
+    ] {
+        let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": command,
+                                   "args": args, "interactiveMode": "Never"}});
+        std::fs::write(&path, kubeconfig("https://127.0.0.1:1", &exec)).unwrap();
+        let Err(error) = client(Some(&path), None).await else { panic!("{args:?} is taken") };
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(path.to_str().unwrap()) && shown.contains(expected), "{shown}");
+        assert!(!shown.contains(canary), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_fails_later_is_told_without_its_command_and_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    let canary = "canary-5e7b";
+    let expired = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+                         "status": {"token": canary, "expirationTimestamp": "2020-01-01T00:00:00Z"}});
+    let mark = dir.path().join("mark");
+    let script = format!(
+        "if [ -e {mark} ]; then echo {canary}; exit 3; fi; touch {mark}; echo '{expired}'",
+        mark = mark.display()
+    );
+    let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+                               "args": ["-c", script], "interactiveMode": "Never"}});
+    std::fs::write(&path, kubeconfig("https://127.0.0.1:1", &exec)).unwrap();
+    let source = Arc::new(KubernetesSource::with_options(client(Some(&path), None).await.unwrap(), quick()));
+    let known = Watching::begin(&source, &Gvk::new("", "v1", "Pod"), Mode::Once).finish().await;
+    let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
+    assert!(reason == "AccessDenied" && text.contains("status: 3"), "{text}");
+    assert!(!text.contains(canary), "{text}");
+}
