@@ -8,6 +8,7 @@
 //! - [`kubernetes`]: a Kubernetes API server.
 
 pub mod directory;
+mod identity;
 pub mod kubernetes;
 
 use std::fmt;
@@ -38,7 +39,7 @@ pub enum Event {
         name: ObjectName,
         /// Its version: of two versions of one object, the greater one is newer. Zero where the source can't tell.
         version: u64,
-        /// The object as JSON.
+        /// The object as JSON. It always has a uid.
         json: Arc<[u8]>,
     },
     /// An object is gone.

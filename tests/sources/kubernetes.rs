@@ -1,5 +1,6 @@
 //! A real API server, and what lies between it and us.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -617,4 +618,28 @@ async fn a_credential_plugin_that_fails_later_is_told_without_its_command_and_ou
     let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
     assert!(reason == "AccessDenied" && text.contains("status: 3"), "{text}");
     assert!(!text.contains(canary), "{text}");
+}
+
+#[tokio::test]
+async fn objects_that_the_server_gives_no_uid_have_one_of_their_own() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    for name in ["a", "b"] {
+        kind.put(name, "1").await;
+    }
+    let mut seen: Vec<BTreeMap<String, String>> = Vec::new();
+    for options in [quick(), paged(10)] {
+        let proxy = Proxy::start(&admin).await;
+        proxy.add(Fault::Replace { path: "", from: r#""uid":"#, to: r#""wid":"#, times: usize::MAX });
+        let mut watching = listed(kind.follow(&proxy.client, options)).await;
+        kind.put("a", &seen.len().to_string()).await;
+        let value = seen.len().to_string();
+        watching.until("a changed", |known| known.at("default/a", "/value") == value.as_str()).await;
+        let known = watching.stop().await;
+        let uid = |name: &str| known.at(name, "/metadata/uid").as_str().unwrap_or_default().to_owned();
+        seen.push(known.names().into_iter().map(|name| (name.to_owned(), uid(name))).collect());
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(seen[0].values().all(|uid| uid.len() == 36), "{seen:?}");
+    assert_ne!(seen[0]["default/a"], seen[0]["default/b"]);
 }
