@@ -30,8 +30,8 @@ pub struct ObjectName {
 /// What a source reports.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A list begins. Objects that follow belong to it until [`Event::ListEnd`]; deletions may come in between.
-    /// A list that did not end is replaced by the one that begins.
+    /// A list begins: from now on it may lack what changes. Objects that follow belong to it until [`Event::ListEnd`];
+    /// deletions may come in between. A list that did not end is replaced by the one that begins.
     ListBegin,
     /// An object is there, new or changed.
     Object {

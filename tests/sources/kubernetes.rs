@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kollect::sources::Mode;
 use kollect::sources::kubernetes::{InitialList, KubernetesSource, Options, client};
+use kollect::sources::{Closed, Event, EventSink, Mode, Source as _};
 use kollect_dataflows::data::Gvk;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -562,23 +563,6 @@ fn kubeconfig(server: &str, user: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_too_busy_is_told_with_what_it_answers() {
-    let admin = admin().await;
-    let kind = Kind::created(&admin).await;
-    let proxy = Proxy::start(&admin).await;
-    proxy.add(Fault::Answer { path: "limit=", status: 429, header: "x: y", times: usize::MAX });
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("config");
-    std::fs::write(&path, kubeconfig(&proxy.url, &json!({}))).unwrap();
-    let client = client(Some(&path), None).await.unwrap();
-    let known = kind.once(&client, paged(10)).await;
-    let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
-    assert!(reason == "SourceUnavailable" && text.contains("429"), "{text}");
-    let asked = proxy.requests().iter().filter(|path| path.contains("limit=")).count();
-    assert_eq!(asked, 4);
-}
-
-#[tokio::test]
 async fn a_credential_plugin_that_fails_is_told_without_its_command_and_output() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config");
@@ -621,6 +605,23 @@ async fn a_credential_plugin_that_fails_later_is_told_without_its_command_and_ou
 }
 
 #[tokio::test]
+async fn a_server_that_stays_too_busy_is_told_with_what_it_answers() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    let proxy = Proxy::start(&admin).await;
+    proxy.add(Fault::Answer { path: "limit=", status: 429, header: "x: y", times: usize::MAX });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    std::fs::write(&path, kubeconfig(&proxy.url, &json!({}))).unwrap();
+    let client = client(Some(&path), None).await.unwrap();
+    let known = kind.once(&client, paged(10)).await;
+    let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
+    assert!(reason == "SourceUnavailable" && text.contains("429"), "{text}");
+    let asked = proxy.requests().iter().filter(|path| path.contains("limit=")).count();
+    assert_eq!(asked, 4);
+}
+
+#[tokio::test]
 async fn objects_that_the_server_gives_no_uid_have_one_of_their_own() {
     let admin = admin().await;
     let kind = Kind::created(&admin).await;
@@ -642,4 +643,51 @@ async fn objects_that_the_server_gives_no_uid_have_one_of_their_own() {
     assert_eq!(seen[0], seen[1]);
     assert!(seen[0].values().all(|uid| uid.len() == 36), "{seen:?}");
     assert_ne!(seen[0]["default/a"], seen[0]["default/b"]);
+}
+
+/// Notes how many lists had been asked for when the first one began.
+struct Beginnings<'a> {
+    proxy: &'a Proxy,
+    asked: Vec<usize>,
+}
+
+#[async_trait]
+impl EventSink for Beginnings<'_> {
+    async fn send(&mut self, event: Event) -> Result<(), Closed> {
+        if matches!(event, Event::ListBegin) {
+            let lists = |path: &&String| path.contains("limit=") || path.contains("sendInitialEvents");
+            self.asked.push(self.proxy.requests().iter().filter(lists).count());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_list_begins_before_the_server_is_asked_for_it() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    for options in [quick(), paged(10)] {
+        let proxy = Proxy::start(&admin).await;
+        // The first request fails.
+        proxy.add(Fault::Answer { path: "imit=", status: 503, header: "x: y", times: 1 });
+        proxy.add(Fault::Answer { path: "sendInitialEvents", status: 503, header: "x: y", times: 1 });
+        let source = KubernetesSource::with_options(proxy.client.clone(), options);
+        let mut sink = Beginnings { proxy: &proxy, asked: Vec::new() };
+        source.watch(&kind.gvk, Mode::Once, &mut sink, &Default::default()).await;
+        assert_eq!(sink.asked, [0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_kind_whose_list_was_never_answered_is_not_emptied_when_it_goes() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    let proxy = Proxy::start(&admin).await;
+    proxy.add(Fault::Answer { path: "sendInitialEvents", status: 503, header: "x: y", times: usize::MAX });
+    let mut watching = kind.follow(&proxy.client, quick());
+    watching.until("the problem is told", |known| known.has_problem("SourceUnavailable")).await;
+    kind.remove().await;
+    proxy.heal();
+    watching.until("the problem is told", |known| known.has_problem("KindNotFound")).await;
+    assert_eq!(watching.stop().await.lists, 0);
 }

@@ -101,6 +101,11 @@ impl Proxy {
         self.state.lock().unwrap().faults.push(fault);
     }
 
+    /// Passes everything on from now on.
+    pub(crate) fn heal(&self) {
+        self.state.lock().unwrap().faults.clear();
+    }
+
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
