@@ -58,7 +58,13 @@ impl Applying<'_> {
                     *last_number += 1;
                     WatchId(*last_number)
                 });
-                let watch = Watch { id, begun: false, problem: None, unreadable: Vec::new() };
+                let watch = Watch {
+                    id,
+                    begun: false,
+                    problem: None,
+                    list_problems: BTreeMap::new(),
+                    unreadable: Vec::new(),
+                };
                 self.state.watches.insert(gvk.clone(), watch);
                 actions.push(SourceAction::Watch(gvk));
             }

@@ -33,10 +33,10 @@ pub(super) struct State {
 
 impl State {
     /// Whether it is worth waiting for the target: its first list may still come to an end by itself.
-    pub(super) fn is_pending(&self, target: &TargetName) -> bool {
-        let Some(target) = self.targets.get(target) else { return false };
+    pub(super) fn is_pending(&self, name: &TargetName) -> bool {
+        let Some(target) = self.targets.get(name) else { return false };
         let Some(plan) = &target.plan else { return false };
-        !target.hydrated && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem.is_none())
+        !target.hydrated && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem_of(name).is_none())
     }
 }
 
@@ -80,6 +80,16 @@ pub(super) struct Watch {
     pub(super) begun: bool,
     /// What keeps it from coming to the end of its list.
     pub(super) problem: Option<SourceProblem>,
+    /// What keeps lists that are taken beside it, for these targets, from coming to their end.
+    pub(super) list_problems: BTreeMap<Vec<TargetName>, SourceProblem>,
     /// What it could not read in its last list, the first few.
     pub(super) unreadable: Vec<SourceProblem>,
+}
+
+impl Watch {
+    /// What keeps the objects of a target from being read.
+    pub(super) fn problem_of(&self, target: &TargetName) -> Option<&SourceProblem> {
+        let of_lists = || self.list_problems.iter().find(|(targets, _)| targets.contains(target));
+        self.problem.as_ref().or_else(|| of_lists().map(|(_, problem)| problem))
+    }
 }
