@@ -120,10 +120,13 @@ impl Applying<'_> {
                 sight: None,
                 has_old_settings: false,
                 sequence: 0,
+                listed: false,
                 hydrated: false,
                 objects: 0,
                 failures: 0,
                 last_failure: None,
+                unreadable: 0,
+                last_unreadable: None,
             }
         })
     }
@@ -139,7 +142,7 @@ impl Applying<'_> {
         see(target, setting, &spec.sight, &mut changes);
         if !same {
             target.sequence += 1;
-            target.hydrated = false;
+            (target.listed, target.hydrated) = (false, false);
             target.plan = Some(ActivePlan { gvk: gvk.clone(), fingerprint: spec.fingerprint });
             changes.push(Change::SetTarget(Arc::new(graph::TargetPlan {
                 id: target.id,

@@ -219,10 +219,13 @@ mod tests {
                 sight: None,
                 has_old_settings: false,
                 sequence: 1,
+                listed: false,
                 hydrated: false,
                 objects: 0,
                 failures: 0,
                 last_failure: None,
+                unreadable: 0,
+                last_unreadable: None,
             };
             state.targets.insert(super::tests::target(name), target);
         }

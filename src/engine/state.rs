@@ -36,7 +36,7 @@ impl State {
     pub(super) fn is_pending(&self, name: &TargetName) -> bool {
         let Some(target) = self.targets.get(name) else { return false };
         let Some(plan) = &target.plan else { return false };
-        !target.hydrated && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem_of(name).is_none())
+        !target.listed && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem_of(name).is_none())
     }
 }
 
@@ -50,12 +50,19 @@ pub(super) struct Target {
     pub(super) has_old_settings: bool,
     /// Grows with each plan, so that a list is known to belong to this one.
     pub(super) sequence: u64,
+    /// Whether a list of this plan has come to its end.
+    pub(super) listed: bool,
+    /// Whether also none of its objects was unreadable then, or all of them have become readable since.
     pub(super) hydrated: bool,
     /// How many objects it selects and sees.
     pub(super) objects: u64,
     /// Attributes of its objects that could not be evaluated.
     pub(super) failures: u64,
     pub(super) last_failure: Option<String>,
+    /// Objects that can't be read; their rows stay as they are.
+    pub(super) unreadable: u64,
+    /// The last of them.
+    pub(super) last_unreadable: Option<SourceProblem>,
 }
 
 pub(super) struct ActivePlan {
