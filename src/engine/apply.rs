@@ -58,7 +58,13 @@ impl Applying<'_> {
                     *last_number += 1;
                     WatchId(*last_number)
                 });
-                let watch = Watch { id, begun: false, problem: None, unreadable: Vec::new() };
+                let watch = Watch {
+                    id,
+                    begun: false,
+                    problem: None,
+                    list_problems: BTreeMap::new(),
+                    unreadable: Vec::new(),
+                };
                 self.state.watches.insert(gvk.clone(), watch);
                 actions.push(SourceAction::Watch(gvk));
             }
@@ -117,10 +123,13 @@ impl Applying<'_> {
                 sight: None,
                 has_old_settings: false,
                 sequence: 0,
+                listed: false,
                 hydrated: false,
                 objects: 0,
                 failures: 0,
                 last_failure: None,
+                unreadable: 0,
+                last_unreadable: None,
             }
         })
     }
@@ -136,7 +145,7 @@ impl Applying<'_> {
         see(target, setting, &spec.sight, &mut changes);
         if !same {
             target.sequence += 1;
-            target.hydrated = false;
+            (target.listed, target.hydrated) = (false, false);
             target.plan = Some(ActivePlan { gvk: gvk.clone(), fingerprint: spec.fingerprint });
             changes.push(Change::SetTarget(Arc::new(graph::TargetPlan {
                 id: target.id,

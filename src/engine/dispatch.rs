@@ -1,10 +1,11 @@
 //! Takes the graph's epochs, in order, and tells whom they concern.
 
 use kollect_dataflows::data::{Delta, TargetId};
-use kollect_dataflows::graph::{Epoch, Epochs, InventoryDeltas};
+use kollect_dataflows::graph::{Epoch, Epochs, InventoryDeltas, Problem};
 
 use super::state::{Inventory, State, Target};
 use super::{Shared, View};
+use crate::sources::SourceProblem;
 
 /// Runs until the graph ends.
 pub(super) fn run(mut epochs: Epochs, shared: &Shared) {
@@ -40,15 +41,15 @@ fn dispatch(state: &mut State, mut epoch: Epoch) {
     }
     for (target, problem, diff) in epoch.problems {
         let Some(target) = target_of(state, target) else { continue };
+        if problem.attribute.is_empty() {
+            unreadable(target, &problem, diff);
+            continue;
+        }
         target.failures = target.failures.saturating_add_signed(diff as i64);
         if diff > 0 {
-            let place = [problem.namespace.as_str(), problem.name.as_str()].join("/");
-            target.last_failure = Some(format!(
-                "{}: attribute {}: {}",
-                place.trim_start_matches('/'),
-                problem.attribute,
-                problem.message
-            ));
+            let place = place(&problem);
+            target.last_failure =
+                Some(format!("{place}: attribute {}: {}", problem.attribute, problem.message));
         }
         if target.failures == 0 {
             target.last_failure = None;
@@ -70,14 +71,45 @@ fn dispatch(state: &mut State, mut epoch: Epoch) {
     for list in epoch.lists {
         for (name, sequence) in state.lists.remove(&list).unwrap_or_default() {
             let Some(target) = state.targets.get_mut(&name) else { continue };
-            if target.sequence != sequence || target.hydrated {
-                continue;
-            }
-            target.hydrated = true;
-            let fed = state.inventories.values().filter(|inventory| inventory.targets.contains(&name));
-            for subscriber in fed.flat_map(|inventory| &inventory.subscribers) {
-                subscriber.look_again();
-            }
+            target.listed |= target.sequence == sequence;
+        }
+    }
+    hydrate(state);
+}
+
+/// Takes note of an object that can't be read.
+fn unreadable(target: &mut Target, problem: &Problem, diff: isize) {
+    target.unreadable = target.unreadable.saturating_add_signed(diff as i64);
+    if diff > 0 {
+        let kind = target.plan.as_ref().map(|plan| plan.gvk.to_string()).unwrap_or_default();
+        target.last_unreadable = Some(SourceProblem {
+            reason: "Unreadable",
+            message: format!("{kind} {} can't be read: {}", place(problem), problem.message),
+            remedy: "correct the object; its row stays as it was".to_owned(),
+        });
+    }
+    if target.unreadable == 0 {
+        target.last_unreadable = None;
+    }
+}
+
+fn place(problem: &Problem) -> String {
+    let place = [problem.namespace.as_str(), problem.name.as_str()].join("/");
+    place.trim_start_matches('/').to_owned()
+}
+
+/// Targets that are listed are hydrated, but those with an object that can't be read: what it says is unknown, so that a
+/// destination must not lose the row that it has of it.
+fn hydrate(state: &mut State) {
+    let State { targets, inventories, .. } = state;
+    for (name, target) in targets {
+        if target.hydrated || !target.listed || target.unreadable > 0 {
+            continue;
+        }
+        target.hydrated = true;
+        let fed = inventories.values().filter(|inventory| inventory.targets.contains(name));
+        for subscriber in fed.flat_map(|inventory| &inventory.subscribers) {
+            subscriber.look_again();
         }
     }
 }

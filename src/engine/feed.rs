@@ -103,6 +103,10 @@ impl WatchFeed {
     fn list_end(&mut self) -> Result<(), GraphClosed> {
         let Some(list) = self.open.take() else { return Ok(()) };
         self.ended = true;
+        if self.of != ListOf::Watch {
+            // Another attempt may have failed before, and this one does not know of it.
+            self.recovered()?;
+        }
         self.handle.list_end(self.watch, list)
     }
 
@@ -117,10 +121,15 @@ impl WatchFeed {
         tracing::warn!(kind = %self.gvk, reason = problem.reason, "{problem}");
         let mut state = self.shared.lock();
         if let Some(watch) = state.watches.get_mut(&self.gvk) {
-            if problem.reason == "Unreadable" && watch.unreadable.len() < UNREADABLE_KEPT {
-                watch.unreadable.push(problem.clone());
+            match &self.of {
+                ListOf::Watch => {
+                    if problem.reason == "Unreadable" && watch.unreadable.len() < UNREADABLE_KEPT {
+                        watch.unreadable.push(problem.clone());
+                    }
+                    watch.problem = Some(problem);
+                }
+                ListOf::Targets(targets) => drop(watch.list_problems.insert(targets.clone(), problem)),
             }
-            watch.problem = Some(problem);
         }
         drop(state);
         self.handle.mark().map(drop)
@@ -129,8 +138,13 @@ impl WatchFeed {
     fn recovered(&mut self) -> Result<(), GraphClosed> {
         let mut state = self.shared.lock();
         if let Some(watch) = state.watches.get_mut(&self.gvk) {
-            watch.problem = None;
-            watch.unreadable.clear();
+            match &self.of {
+                ListOf::Watch => {
+                    watch.problem = None;
+                    watch.unreadable.clear();
+                }
+                ListOf::Targets(targets) => drop(watch.list_problems.remove(targets)),
+            }
         }
         drop(state);
         self.handle.mark().map(drop)
@@ -169,5 +183,86 @@ impl Drop for WatchFeed {
     fn drop(&mut self) {
         // A graph that has ended has no open lists.
         let _ = self.abandon();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kollect_dataflows::data::TargetId;
+
+    use super::super::state::{ActivePlan, Target, Watch};
+    use super::*;
+
+    fn pods() -> Gvk {
+        Gvk::new("", "v1", "Pod")
+    }
+
+    fn target(name: &str) -> TargetName {
+        TargetName { namespace: "team".into(), name: name.into() }
+    }
+
+    /// An engine in which these targets read pods.
+    fn engine(targets: &[&str]) -> Engine {
+        let engine = Engine::start(1).unwrap();
+        let mut state = engine.shared.lock();
+        let (problem, list_problems) = (None, BTreeMap::new());
+        let watch = Watch { id: WatchId(1), begun: true, problem, list_problems, unreadable: Vec::new() };
+        state.watches.insert(pods(), watch);
+        for (number, name) in (1..).zip(targets) {
+            let plan = Some(ActivePlan { gvk: pods(), fingerprint: 0 });
+            let target = Target {
+                id: TargetId(number),
+                plan,
+                sight: None,
+                has_old_settings: false,
+                sequence: 1,
+                listed: false,
+                hydrated: false,
+                objects: 0,
+                failures: 0,
+                last_failure: None,
+                unreadable: 0,
+                last_unreadable: None,
+            };
+            state.targets.insert(super::tests::target(name), target);
+        }
+        drop(state);
+        engine
+    }
+
+    fn problem(message: &str) -> Event {
+        Event::Problem(SourceProblem {
+            reason: "SourceUnavailable",
+            message: message.to_owned(),
+            remedy: "wait".to_owned(),
+        })
+    }
+
+    fn told(engine: &Engine, name: &str) -> Option<String> {
+        let report = engine.report();
+        report.targets[&target(name)].source_problem.as_ref().map(|problem| problem.message.clone())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_list_beside_the_watch_that_ends_well_ends_the_problem_of_the_attempts_before() {
+        let engine = engine(&["a", "b"]);
+        let of = ListOf::Targets(vec![target("a")]);
+        let mut first = engine.feed(&pods(), of.clone()).unwrap();
+        first.send(problem("list")).await.unwrap();
+        drop(first);
+        assert_eq!((told(&engine, "a"), told(&engine, "b")), (Some("list".into()), None));
+        let mut watch = engine.feed(&pods(), ListOf::Watch).unwrap();
+        watch.send(Event::Recovered).await.unwrap();
+        assert_eq!(told(&engine, "a"), Some("list".into()));
+        watch.send(problem("watch")).await.unwrap();
+        let mut second = engine.feed(&pods(), of).unwrap();
+        second.send(Event::ListBegin).await.unwrap();
+        second.send(Event::ListEnd).await.unwrap();
+        assert_eq!((told(&engine, "a"), told(&engine, "b")), (Some("watch".into()), Some("watch".into())));
+        watch.send(Event::Recovered).await.unwrap();
+        assert_eq!((told(&engine, "a"), told(&engine, "b")), (None, None));
     }
 }

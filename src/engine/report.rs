@@ -85,7 +85,10 @@ impl Engine {
                     rows: rows.copied().unwrap_or_default(),
                     failures: target.failures,
                     last_failure: target.last_failure.clone(),
-                    source_problem: watch.and_then(|watch| watch.problem.clone()),
+                    source_problem: watch
+                        .and_then(|watch| watch.problem_of(name))
+                        .or(target.last_unreadable.as_ref())
+                        .cloned(),
                     unreadable: watch.map(|watch| watch.unreadable.clone()).unwrap_or_default(),
                 },
             );

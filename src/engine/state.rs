@@ -33,10 +33,10 @@ pub(super) struct State {
 
 impl State {
     /// Whether it is worth waiting for the target: its first list may still come to an end by itself.
-    pub(super) fn is_pending(&self, target: &TargetName) -> bool {
-        let Some(target) = self.targets.get(target) else { return false };
+    pub(super) fn is_pending(&self, name: &TargetName) -> bool {
+        let Some(target) = self.targets.get(name) else { return false };
         let Some(plan) = &target.plan else { return false };
-        !target.hydrated && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem.is_none())
+        !target.listed && self.watches.get(&plan.gvk).is_none_or(|watch| watch.problem_of(name).is_none())
     }
 }
 
@@ -50,12 +50,19 @@ pub(super) struct Target {
     pub(super) has_old_settings: bool,
     /// Grows with each plan, so that a list is known to belong to this one.
     pub(super) sequence: u64,
+    /// Whether a list of this plan has come to its end.
+    pub(super) listed: bool,
+    /// Whether also none of its objects was unreadable then, or all of them have become readable since.
     pub(super) hydrated: bool,
     /// How many objects it selects and sees.
     pub(super) objects: u64,
     /// Attributes of its objects that could not be evaluated.
     pub(super) failures: u64,
     pub(super) last_failure: Option<String>,
+    /// Objects that can't be read; their rows stay as they are.
+    pub(super) unreadable: u64,
+    /// The last of them.
+    pub(super) last_unreadable: Option<SourceProblem>,
 }
 
 pub(super) struct ActivePlan {
@@ -80,6 +87,16 @@ pub(super) struct Watch {
     pub(super) begun: bool,
     /// What keeps it from coming to the end of its list.
     pub(super) problem: Option<SourceProblem>,
+    /// What keeps lists that are taken beside it, for these targets, from coming to their end.
+    pub(super) list_problems: BTreeMap<Vec<TargetName>, SourceProblem>,
     /// What it could not read in its last list, the first few.
     pub(super) unreadable: Vec<SourceProblem>,
+}
+
+impl Watch {
+    /// What keeps the objects of a target from being read.
+    pub(super) fn problem_of(&self, target: &TargetName) -> Option<&SourceProblem> {
+        let of_lists = || self.list_problems.iter().find(|(targets, _)| targets.contains(target));
+        self.problem.as_ref().or_else(|| of_lists().map(|(_, problem)| problem))
+    }
 }

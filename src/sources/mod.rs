@@ -8,6 +8,7 @@
 //! - [`kubernetes`]: a Kubernetes API server.
 
 pub mod directory;
+mod identity;
 pub mod kubernetes;
 
 use std::fmt;
@@ -29,8 +30,8 @@ pub struct ObjectName {
 /// What a source reports.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A list begins. Objects that follow belong to it until [`Event::ListEnd`]; deletions may come in between.
-    /// A list that did not end is replaced by the one that begins.
+    /// A list begins: from now on it may lack what changes. Objects that follow belong to it until [`Event::ListEnd`];
+    /// deletions may come in between. A list that did not end is replaced by the one that begins.
     ListBegin,
     /// An object is there, new or changed.
     Object {
@@ -38,7 +39,7 @@ pub enum Event {
         name: ObjectName,
         /// Its version: of two versions of one object, the greater one is newer. Zero where the source can't tell.
         version: u64,
-        /// The object as JSON.
+        /// The object as JSON. It always has a uid.
         json: Arc<[u8]>,
     },
     /// An object is gone.

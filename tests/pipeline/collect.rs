@@ -62,6 +62,40 @@ fn an_unreadable_manifest_of_objects_deletes_nothing_and_the_others_go_on() {
 }
 
 #[test]
+fn an_object_that_is_nested_too_deep_is_named_and_keeps_its_row() {
+    let files = Files::new();
+    files.write(
+        "config/pipeline.yaml",
+        &(pipeline("shop", "fleet", "databaseSinkRefs: [lite]")
+            + &sqlite_sink("shop", &files.path("rows.db"))),
+    );
+    files.object("a", "1");
+    files.object("b", "1");
+    files.collect_objects();
+    files.object("a", "2");
+    let (open, close) = ("[".repeat(200), "]".repeat(200));
+    files.remove("objects/b.yaml");
+    files.write(
+        "objects/b.json",
+        &format!(
+            r#"{{"data": {{"v": {open}{close}}}, "apiVersion": "v1", "kind": "ConfigMap", "metadata": {{"name": "b", "namespace": "shop", "labels": {{"app": "shop"}}}}}}"#
+        ),
+    );
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (1, [0, 1, 0]), "{summary}");
+    assert_eq!(summary["inventories"][0]["destinations"][0]["state"], "partial");
+    let problems = summary["problems"].to_string();
+    assert!(
+        problems.contains("Unreadable") && problems.contains("v1/ConfigMap shop/b can't be read"),
+        "{summary}"
+    );
+
+    files.remove("objects/b.json");
+    let (code, summary) = files.collect_objects();
+    assert_eq!((code, written(&summary)), (0, [0, 0, 1]), "{summary}");
+}
+
+#[test]
 fn a_broken_profile_and_a_database_that_is_down_leave_the_rest_alone() {
     let files = Files::new();
     let down =

@@ -404,3 +404,111 @@ async fn relative_paths_are_followed_and_named_as_given() {
     let (_, text) = &known.problems[0];
     assert!(text.starts_with(&format!("{}:1", relative.join("a.yaml").display())), "{text}");
 }
+
+/// A pipe that gives a text to whoever opens the path, as the shell's `<(…)` does.
+#[cfg(target_os = "linux")]
+fn piped(text: String) -> (std::io::PipeReader, PathBuf) {
+    use std::os::fd::AsRawFd as _;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+    std::thread::spawn(move || writer.write_all(text.as_bytes()).unwrap());
+    (reader, path)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_comes_through_a_pipe_is_taken_whole_and_kept_for_watches_that_come_later() {
+    let filler = " ".repeat(3 << 20);
+    for text in [
+        format!("{}---\n{}", map("a", "1"), yaml("Secret", "s", "1")),
+        format!("{}{}", json("a"), json("s").replace("ConfigMap", "Secret")),
+        format!("{}{filler}{}", json("a"), json("s").replace("ConfigMap", "Secret")),
+    ] {
+        let (_pipe, path) = piped(text);
+        let source = Arc::new(Directory::new([path]));
+        let mut first = Watching::begin(&source, &config_maps(), Mode::Follow);
+        first.until("the list is complete", |known| known.lists == 1).await;
+        assert_eq!(first.known.names(), ["ns/a"]);
+        let known = Watching::begin(&source, &secrets(), Mode::Once).finish().await;
+        assert_eq!(known.log, ["begin", "+ns/s", "end"]);
+        assert_eq!(first.stop().await.log, ["begin", "+ns/a", "end"]);
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_skipped_in_files_of_any_size() {
+    for filler in [0, 2 << 20] {
+        let files = Files::new(&[]);
+        files.write("a.json", format!("\u{feff}{}{}{}", json("a"), " ".repeat(filler), json("b")));
+        files.write("c.yaml", format!("\u{feff}{}", map("c", "1")));
+        let given = files.path("given");
+        files.write("given", format!("\u{feff}{}", json("d")));
+        let source = Arc::new(Directory::new([files.path("a.json"), files.path("c.yaml"), given]));
+        let known = Watching::begin(&source, &config_maps(), Mode::Once).finish().await;
+        assert_eq!((known.names(), known.problems.len()), (vec!["ns/a", "ns/b", "ns/c", "ns/d"], 0));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_is_being_written_is_read_when_it_is_closed() {
+    let files = Files::new(&[("all.yaml", &format!("{}---\n{}", map("a", "1"), map("b", "1")))]);
+    let mut watching = listed(files.follow(&config_maps())).await;
+    for (round, mark) in ["1", "2"].into_iter().zip(["x1", "x2"]) {
+        // Truncated and written piece by piece, as the shell's `>` does.
+        let mut file = fs::File::create(files.path("all.yaml")).unwrap();
+        if round == "2" {
+            file.write_all(format!("{}---\n", map("a", round)).as_bytes()).unwrap();
+        }
+        // Other files go on meanwhile, also where everything is looked over.
+        files.write(&format!("{mark}.yaml"), map(mark, "1"));
+        watching.until(mark, |known| known.objects.contains_key(&format!("ns/{mark}"))).await;
+        if round == "1" {
+            file.write_all(format!("{}---\n", map("a", round)).as_bytes()).unwrap();
+        }
+        file.write_all(map("b", &format!("new {round}")).as_bytes()).unwrap();
+        drop(file);
+        let value = format!("new {round}");
+        watching.until("b changed", |known| known.at("ns/b", "/data/v") == value.as_str()).await;
+    }
+    assert_eq!(watching.stop().await.log, ["+ns/x1", "+ns/b", "+ns/x2", "+ns/a", "+ns/b"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_watch_that_begins_while_a_file_is_being_written_ends_its_list_afterwards() {
+    let both = |value| format!("{}---\n{}", map("a", value), yaml("Secret", "s", "1"));
+    let files = Files::new(&[("all.yaml", &both("1"))]);
+    let source = files.source();
+    let mut first = listed(Watching::begin(&source, &config_maps(), Mode::Follow)).await;
+    let mut file = fs::File::create(files.path("all.yaml")).unwrap();
+    files.write("x.yaml", map("x", "1"));
+    first.until_names(&["ns/a", "ns/x"]).await;
+    let mut later = Watching::begin(&source, &secrets(), Mode::Follow);
+    later.until("the list begins", |known| !known.log.is_empty()).await;
+    files.write("z.yaml", map("z", "1"));
+    first.until_names(&["ns/a", "ns/x", "ns/z"]).await;
+    file.write_all(both("2").as_bytes()).unwrap();
+    drop(file);
+    let known = later.until("the list ends", |known| known.lists == 1).await;
+    assert_eq!((known.names(), known.problems.len()), (vec!["ns/s"], 0));
+}
+
+#[tokio::test]
+async fn an_object_twice_in_one_file_does_not_change_when_the_file_is_touched() {
+    let text = format!("{}---\n{}", map("x", "1"), map("x", "2"));
+    let files = Files::new(&[("a.yaml", &text)]);
+    let mut watching = listed(files.follow(&config_maps())).await;
+    watching.until("the problem is told", |known| known.has_problem("Unreadable")).await;
+    watching.forget_log();
+    for mark in ["m1", "m2"] {
+        files.replace("a.yaml", &text);
+        files.write(&format!("{mark}.yaml"), map(mark, "1"));
+        watching.until(mark, |known| known.objects.contains_key(&format!("ns/{mark}"))).await;
+    }
+    files.write("a.yaml", format!("{}---\n{}", map("x", "1"), map("x", "3")));
+    let known = watching.until("x changed", |known| known.at("ns/x", "/data/v") == "3").await;
+    assert_eq!(known.log, ["+ns/m1", "+ns/m2", "+ns/x"]);
+    // A watch that comes later gets it once.
+    assert_eq!(watching.stop().await.problems.len(), 1);
+}

@@ -1,12 +1,14 @@
 //! A real API server, and what lies between it and us.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kollect::sources::Mode;
 use kollect::sources::kubernetes::{InitialList, KubernetesSource, Options, client};
+use kollect::sources::{Closed, Event, EventSink, Mode, Source as _};
 use kollect_dataflows::data::Gvk;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -549,4 +551,143 @@ async fn errors_of_kubeconfigs_name_file_and_context_and_no_credentials() {
         assert!(shown.contains(path.to_str().unwrap()), "{name}: {error}");
         assert!(!shown.contains(canary), "{name}: {shown}");
     }
+}
+
+/// A kubeconfig whose user has these credentials.
+fn kubeconfig(server: &str, user: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+           "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+           "clusters": [{"name": "c", "cluster": {"server": server}}],
+           "users": [{"name": "u", "user": user}]})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_fails_is_told_without_its_command_and_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    let canary = "canary-5e7b";
+    for (command, args, expected) in [
+        ("sh", vec!["-c".to_owned(), format!("echo {canary}; echo {canary} >&2; exit 3")], "status: 3"),
+        ("sh", vec!["-c".to_owned(), format!("echo '{canary}: ['")], "credentials"),
+        ("no-such-plugin-canary-5e7b", vec![], "credentials"),
+    ] {
+        let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": command,
+                                   "args": args, "interactiveMode": "Never"}});
+        std::fs::write(&path, kubeconfig("https://127.0.0.1:1", &exec)).unwrap();
+        let Err(error) = client(Some(&path), None).await else { panic!("{args:?} is taken") };
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(path.to_str().unwrap()) && shown.contains(expected), "{shown}");
+        assert!(!shown.contains(canary), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_fails_later_is_told_without_its_command_and_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    let canary = "canary-5e7b";
+    let expired = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+                         "status": {"token": canary, "expirationTimestamp": "2020-01-01T00:00:00Z"}});
+    let mark = dir.path().join("mark");
+    let script = format!(
+        "if [ -e {mark} ]; then echo {canary}; exit 3; fi; touch {mark}; echo '{expired}'",
+        mark = mark.display()
+    );
+    let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+                               "args": ["-c", script], "interactiveMode": "Never"}});
+    std::fs::write(&path, kubeconfig("https://127.0.0.1:1", &exec)).unwrap();
+    let source = Arc::new(KubernetesSource::with_options(client(Some(&path), None).await.unwrap(), quick()));
+    let known = Watching::begin(&source, &Gvk::new("", "v1", "Pod"), Mode::Once).finish().await;
+    let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
+    assert!(reason == "AccessDenied" && text.contains("status: 3"), "{text}");
+    assert!(!text.contains(canary), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_stays_too_busy_is_told_with_what_it_answers() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    let proxy = Proxy::start(&admin).await;
+    proxy.add(Fault::Answer { path: "limit=", status: 429, header: "x: y", times: usize::MAX });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    std::fs::write(&path, kubeconfig(&proxy.url, &json!({}))).unwrap();
+    let client = client(Some(&path), None).await.unwrap();
+    let known = kind.once(&client, paged(10)).await;
+    let [(reason, text)] = &known.problems[..] else { panic!("{:?}", known.log) };
+    assert!(reason == "SourceUnavailable" && text.contains("429"), "{text}");
+    let asked = proxy.requests().iter().filter(|path| path.contains("limit=")).count();
+    assert_eq!(asked, 4);
+}
+
+#[tokio::test]
+async fn objects_that_the_server_gives_no_uid_have_one_of_their_own() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    for name in ["a", "b"] {
+        kind.put(name, "1").await;
+    }
+    let mut seen: Vec<BTreeMap<String, String>> = Vec::new();
+    for options in [quick(), paged(10)] {
+        let proxy = Proxy::start(&admin).await;
+        proxy.add(Fault::Replace { path: "", from: r#""uid":"#, to: r#""wid":"#, times: usize::MAX });
+        let mut watching = listed(kind.follow(&proxy.client, options)).await;
+        kind.put("a", &seen.len().to_string()).await;
+        let value = seen.len().to_string();
+        watching.until("a changed", |known| known.at("default/a", "/value") == value.as_str()).await;
+        let known = watching.stop().await;
+        let uid = |name: &str| known.at(name, "/metadata/uid").as_str().unwrap_or_default().to_owned();
+        seen.push(known.names().into_iter().map(|name| (name.to_owned(), uid(name))).collect());
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(seen[0].values().all(|uid| uid.len() == 36), "{seen:?}");
+    assert_ne!(seen[0]["default/a"], seen[0]["default/b"]);
+}
+
+/// Notes how many lists had been asked for when the first one began.
+struct Beginnings<'a> {
+    proxy: &'a Proxy,
+    asked: Vec<usize>,
+}
+
+#[async_trait]
+impl EventSink for Beginnings<'_> {
+    async fn send(&mut self, event: Event) -> Result<(), Closed> {
+        if matches!(event, Event::ListBegin) {
+            let lists = |path: &&String| path.contains("limit=") || path.contains("sendInitialEvents");
+            self.asked.push(self.proxy.requests().iter().filter(lists).count());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_list_begins_before_the_server_is_asked_for_it() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    for options in [quick(), paged(10)] {
+        let proxy = Proxy::start(&admin).await;
+        // The first request fails.
+        proxy.add(Fault::Answer { path: "imit=", status: 503, header: "x: y", times: 1 });
+        proxy.add(Fault::Answer { path: "sendInitialEvents", status: 503, header: "x: y", times: 1 });
+        let source = KubernetesSource::with_options(proxy.client.clone(), options);
+        let mut sink = Beginnings { proxy: &proxy, asked: Vec::new() };
+        source.watch(&kind.gvk, Mode::Once, &mut sink, &Default::default()).await;
+        assert_eq!(sink.asked, [0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_kind_whose_list_was_never_answered_is_not_emptied_when_it_goes() {
+    let admin = admin().await;
+    let kind = Kind::created(&admin).await;
+    let proxy = Proxy::start(&admin).await;
+    proxy.add(Fault::Answer { path: "sendInitialEvents", status: 503, header: "x: y", times: usize::MAX });
+    let mut watching = kind.follow(&proxy.client, quick());
+    watching.until("the problem is told", |known| known.has_problem("SourceUnavailable")).await;
+    kind.remove().await;
+    proxy.heal();
+    watching.until("the problem is told", |known| known.has_problem("KindNotFound")).await;
+    assert_eq!(watching.stop().await.lists, 0);
 }

@@ -57,7 +57,10 @@ impl Proxy {
     pub(crate) async fn start(server: &Client) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let mut config = kube::Config::new(url.parse().unwrap());
+        // As the program's own client.
+        config.default_retry = false;
+        let client = Client::try_from(config).unwrap();
         let state = State {
             server: server.clone(),
             down: false,
@@ -108,6 +111,11 @@ impl Proxy {
     /// Never answers requests whose first line contains one of these.
     pub(crate) fn stall(&self, parts: &'static [&'static str]) {
         self.state.lock().unwrap().stalled = parts;
+    }
+
+    /// Passes everything on from now on.
+    pub(crate) fn heal(&self) {
+        self.state.lock().unwrap().faults.clear();
     }
 
     /// The requests so far.

@@ -417,9 +417,13 @@ impl Watch {
             }
             Err(error) => {
                 // What the object says is unknown, so its rows stay as they are.
+                let Identity { namespace, name } = Identity::of(json);
                 for plan in plans {
-                    let problem = Problem { message: error.to_string(), ..Problem::default() };
-                    let view = plan.view("", Gates::ALL);
+                    let name = name.clone();
+                    let attribute = String::new();
+                    let message = error.to_string();
+                    let view = plan.view(&namespace, Gates::ALL);
+                    let problem = Problem { namespace: namespace.clone(), name, attribute, message };
                     problems.push(out.insert_problem(view, problem));
                 }
             }
@@ -451,6 +455,26 @@ impl Known {
             }
             (None, Some((view, row))) => self.rows.push(out.insert(view, row)),
         }
+    }
+}
+
+/// What can be told of an object that can't be read as a whole.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Identity {
+    namespace: String,
+    name: String,
+}
+
+impl Identity {
+    /// Takes namespace and name out of the text, and skips everything else, however deep it is.
+    fn of(json: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Outline {
+            metadata: Identity,
+        }
+        serde_json::from_slice::<Outline>(json).unwrap_or_default().metadata
     }
 }
 

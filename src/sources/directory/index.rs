@@ -54,7 +54,8 @@ impl ContentHash {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: Key,
-    pub(super) content: ContentHash,
+    /// What the watches have of it; none if some of them may have nothing.
+    pub(super) content: Option<ContentHash>,
     pub(super) kind: KindId,
     pub(super) namespace: Arc<str>,
     pub(super) name: Box<str>,
@@ -77,6 +78,8 @@ pub(super) struct IndexedFile {
     pub(super) entries: Box<[Entry]>,
     /// What is wrong with it.
     pub(super) defects: Option<Box<Defects>>,
+    /// Its whole content, if it is one that can be read only once.
+    pub(super) piped: Option<Arc<[u8]>>,
 }
 
 /// What is wrong with a file.
@@ -138,7 +141,14 @@ impl Index {
         let path: Arc<Path> = Arc::from(path);
         let id = self.free.pop().unwrap_or(FileId(self.files.len() as u32));
         self.paths.insert(Arc::clone(&path), id);
-        let file = IndexedFile { path, signature: None, seen: 0, entries: Box::default(), defects: None };
+        let file = IndexedFile {
+            path,
+            signature: None,
+            seen: 0,
+            entries: Box::default(),
+            defects: None,
+            piped: None,
+        };
         match self.files.get_mut(id.0 as usize) {
             Some(place) => *place = Some(file),
             None => self.files.push(Some(file)),
@@ -172,7 +182,7 @@ impl Index {
         };
         Entry {
             key: Key::of(&manifest.gvk, &manifest.name),
-            content: ContentHash::of(&manifest.json),
+            content: Some(ContentHash::of(&manifest.json)),
             kind: self.kind_id(&manifest.gvk),
             namespace,
             name: manifest.name.name.as_str().into(),

@@ -20,7 +20,6 @@ const REMEDY: &str = "correct the file";
 
 /// Takes objects out of bytes.
 pub(super) fn read_small(bytes: &[u8], take: Take<'_>) -> ControlFlow<()> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     for value in serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>() {
         match value {
             Ok(value) => take_objects(value.get(), None, take)?,

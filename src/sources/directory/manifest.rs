@@ -5,15 +5,13 @@
 //! `apiVersion` and `kind`, as those of a typed list do, and then get the list's.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use kollect_dataflows::data::Gvk;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
 use crate::sources::ObjectName;
+use crate::sources::identity::{Lacking, complete, derived_uid};
 
 /// How deep lists may lie in lists.
 const DEEPEST_LIST: usize = 8;
@@ -200,57 +198,12 @@ fn object(json: &str, outline: &Outline<'_>, gvk: Gvk) -> Result<Manifest, Strin
     };
     let uid = match metadata.uid {
         Some(uid) if !uid.is_empty() => None,
-        _ => Some(derived_uid(&gvk, &name)),
+        _ => Some((derived_uid(&gvk, &name), raw)),
     };
-    let json = complete(json, outline, raw, &gvk, uid)?;
+    let (api_version, kind) = (outline.api_version.is_none(), outline.kind.is_none());
+    let json = complete(json, &gvk, &Lacking { api_version, kind, uid })
+        .ok_or_else(|| format!("metadata of {} can't be read", gvk.kind))?;
     Ok(Manifest { gvk, name, json })
-}
-
-/// Puts what is missing into the text, and leaves the rest of it as it is, so that numbers keep all their digits.
-fn complete(
-    json: &str,
-    outline: &Outline<'_>,
-    metadata: &RawValue,
-    gvk: &Gvk,
-    uid: Option<String>,
-) -> Result<String, String> {
-    let mut whole = String::with_capacity(json.len() + 128);
-    whole.push('{');
-    for (field, given, value) in [
-        ("apiVersion", outline.api_version.is_some(), gvk.api_version()),
-        ("kind", outline.kind.is_some(), gvk.kind.clone()),
-    ] {
-        if !given {
-            let _ = write!(whole, "\"{field}\":{},", Value::String(value));
-        }
-    }
-    // The metadata is a slice of the document.
-    let begin = metadata.get().as_ptr() as usize - json.as_ptr() as usize;
-    let (before, after) = (json.get(1..begin), json.get(begin + 1..));
-    let (Some(before), Some(after)) = (before, after) else {
-        return Err(format!("metadata of {} can't be read", gvk.kind));
-    };
-    whole.push_str(before);
-    whole.push('{');
-    if let Some(uid) = uid {
-        let _ = write!(whole, "\"uid\":\"{uid}\",");
-    }
-    whole.push_str(after);
-    Ok(whole)
-}
-
-/// The uid of an object that has none: a UUID of version 8 made of the first bits of the SHA-256 of `kollect.dev/object`, group,
-/// kind, namespace and name, a zero byte between each. The version of the API is not part of it, so the same object
-/// has the same uid in whatever version it was written down.
-pub(super) fn derived_uid(gvk: &Gvk, name: &ObjectName) -> String {
-    let identity = ["kollect.dev/object", &gvk.group, &gvk.kind, &name.namespace, &name.name].join("\0");
-    let hash = Sha256::digest(identity.as_bytes());
-    let mut bytes = [0u8; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 #[cfg(test)]
@@ -339,26 +292,5 @@ mod tests {
         let json = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","uid":"u"}}"#;
         let [Found::Object(manifest)] = &found(json)[..] else { panic!("one object") };
         assert_eq!(manifest.json, json);
-    }
-
-    #[test]
-    fn derived_uids_follow_the_identity_and_not_the_version() {
-        let uid = |group: &str, version: &str, kind: &str, namespace: &str, name: &str| {
-            derived_uid(
-                &Gvk::new(group, version, kind),
-                &ObjectName { namespace: namespace.into(), name: name.into() },
-            )
-        };
-        let first = uid("apps", "v1", "Deployment", "shop", "cart");
-        assert_eq!(first, "9d5b318c-aa3d-8bbc-a42d-19698bedfaa2");
-        assert_eq!(first, uid("apps", "v1beta1", "Deployment", "shop", "cart"));
-        for other in [
-            uid("app", "v1", "Deployment", "shop", "cart"),
-            uid("apps", "v1", "DaemonSet", "shop", "cart"),
-            uid("apps", "v1", "Deployment", "shopc", "art"),
-            uid("apps", "v1", "Deployment", "", "cart"),
-        ] {
-            assert_ne!(first, other);
-        }
     }
 }

@@ -19,15 +19,22 @@
 //! - A file or document that can't be read is reported, and all others are taken. What it held before stays, and as long as a
 //!   kind might have objects in it, no list of that kind ends. A path that was given and is not there counts as one that
 //!   can't be read, so that a volume that is not mounted deletes nothing.
+//! - What is no regular file, as `/dev/stdin` and the shell's `<(…)`, is read once and kept in memory: later watches get what
+//!   came out of it, and it never changes.
+//! - A file that somebody is writing, as far as the operating system tells, is read when it is closed.
 //! - A document that is well-formed but not a Kubernetes object (a values file, say) is skipped.
 
 mod changes;
 mod index;
 mod json;
 mod manifest;
+mod problems;
 mod read;
 mod scanner;
 mod split;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;
 mod walk;
 pub(crate) mod yaml;
 

@@ -8,10 +8,12 @@
 //! Invariants:
 //! - An object is reported as deleted only after its file was read without any flaw, or is gone from a directory that could
 //!   be listed.
-//! - A list ends only when nothing that may hold objects of its kind is flawed. Until then it stays open.
+//! - A list ends only when nothing that may hold objects of its kind is flawed, and no file is being written. Until then it
+//!   stays open.
+//! - A file that is being written is read when it is closed (or, if that takes too long, as it is then).
 //! - A watch that takes no events holds up the others, and all of them the reading; so memory stays bounded.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -23,11 +25,11 @@ use std::time::{Duration, Instant};
 use kollect_dataflows::data::Gvk;
 use tokio::sync::{mpsc, watch};
 
-use super::changes::{Changes, Dirty};
-use super::index::{Defects, Entry, FileId, Index, Key, KindId, Released};
+use super::changes::{Changes, Dirty, Writing};
+use super::index::{ContentHash, Defects, Entry, FileId, Index, Key, KindId, Released};
 use super::manifest::{Flaw, Found, Manifest};
-use super::read::{self, is_manifest, unreadable};
-use super::walk::{Signature, Step, walk};
+use super::read::{self, Content, is_manifest, unreadable};
+use super::walk::{Signature, Step, Visit, walk_directories};
 use crate::sources::{Event, Mode, SourceProblem};
 
 /// How long nothing must happen before a round begins.
@@ -35,11 +37,9 @@ const QUIET: Duration = Duration::from_millis(50);
 /// How long a round is put off at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often everything is looked over for changes that nobody told of.
-const LOOK_OVER: Duration = Duration::from_secs(30);
+const LOOK_OVER: Duration = Duration::from_secs(if cfg!(test) { 24 * 3600 } else { 30 });
 /// The same, while changes of some path can't be told.
 const LOOK_OVER_OFTEN: Duration = Duration::from_secs(2);
-/// Problems reported to one watch at most.
-const MOST_PROBLEMS: usize = 100;
 /// Walks in one round at most, besides the first, when files come and go all the time.
 const MOST_WALKS: usize = 3;
 
@@ -65,9 +65,9 @@ pub(super) struct Subscriber {
 /// The set of namespaces that objects are in, once the files have been read.
 pub(super) type Namespaces = Option<Arc<BTreeSet<String>>>;
 
-struct Subscription {
-    subscriber: Subscriber,
-    kind: KindId,
+pub(super) struct Subscription {
+    pub(super) subscriber: Subscriber,
+    pub(super) kind: KindId,
     /// It has not had its objects yet.
     fresh: bool,
     /// Its list has begun and not ended.
@@ -81,14 +81,16 @@ pub(super) struct Scanner {
     namespaces: watch::Sender<Namespaces>,
     changes: Changes,
     dirty: Arc<Mutex<Dirty>>,
-    index: Index,
-    subscriptions: Vec<Subscription>,
+    pub(super) index: Index,
+    pub(super) subscriptions: Vec<Subscription>,
     /// Counts the scans of everything.
     scans: u32,
     /// Files with flaws or repetitions.
-    flawed: BTreeSet<FileId>,
+    pub(super) flawed: BTreeSet<FileId>,
+    /// Files that are being written, and until when they are waited for.
+    unfinished: BTreeMap<FileId, Instant>,
     /// Paths that could not be looked into.
-    unreadable: BTreeMap<PathBuf, Flaw>,
+    pub(super) unreadable: BTreeMap<PathBuf, Flaw>,
     /// Objects that lost their file, and the files that have another version of them.
     inherited: HashMap<FileId, BTreeSet<Key>>,
 }
@@ -110,6 +112,7 @@ impl Scanner {
             subscriptions: Vec::new(),
             scans: 0,
             flawed: BTreeSet::new(),
+            unfinished: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             inherited: HashMap::new(),
         }
@@ -124,7 +127,9 @@ impl Scanner {
         loop {
             let now = Instant::now();
             let look_over = self.follows().then(|| looked_over + self.look_over());
-            let next = due.map(|(quiet, latest)| quiet.min(latest)).into_iter().chain(look_over).min();
+            let unfinished = self.unfinished.values().min().copied();
+            let next = due.map(|(quiet, latest)| quiet.min(latest));
+            let next = next.into_iter().chain(look_over).chain(unfinished).min();
             let command = match next {
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(next) => commands.recv_timeout(next.saturating_duration_since(now)),
@@ -169,13 +174,15 @@ impl Scanner {
 
     /// Reads what has to be read. Breaks when the thread is to stop.
     fn round(&mut self, mut everything: bool) -> ControlFlow<()> {
-        if self.follows() {
-            // Before reading, so that no change is missed.
-            self.changes.watch(&self.roots);
-        }
         let dirty = Dirty::take(&self.dirty);
         let mut changed = BTreeSet::new();
-        everything |= dirty.everything;
+        everything |= dirty.everything || (dirty.beside && self.roots_differ());
+        if dirty.lost {
+            self.changes.forget_all();
+        }
+        for path in &dirty.paths {
+            self.changes.forget(path);
+        }
         for path in dirty.paths {
             match self.classify(&path) {
                 Affected::Nothing => {}
@@ -183,13 +190,19 @@ impl Scanner {
                 Affected::Everything => everything = true,
             }
         }
+        let written: Vec<FileId> =
+            self.unfinished.keys().copied().filter(|id| self.is_written(*id)).collect();
+        for file in written {
+            self.unfinished.remove(&file);
+            changed.insert(file);
+        }
         for index in 0..self.subscriptions.len() {
             if self.subscriptions[index].fresh {
                 self.send(index, Event::ListBegin);
             }
         }
         for file in &changed {
-            self.read_again(*file)?;
+            everything |= !self.read_again(*file)?;
         }
         if everything {
             self.scan(&changed)?;
@@ -208,6 +221,18 @@ impl Scanner {
             self.namespaces.send_replace(Some(Arc::new(namespaces)));
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether a path that was given leads elsewhere than it did.
+    fn roots_differ(&self) -> bool {
+        self.roots.iter().any(|root| match fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => !self.changes.watches(root),
+            Ok(metadata) => {
+                let file = self.index.known(root).and_then(|id| self.index.file(id));
+                file.is_none_or(|file| file.signature != Some(Signature::of(&metadata)))
+            }
+            Err(_) => !self.unreadable.contains_key(root),
+        })
     }
 
     /// What a change of a path on disk may have changed for us.
@@ -250,6 +275,7 @@ impl Scanner {
             }
             self.flawed.remove(&file);
             self.inherited.remove(&file);
+            self.unfinished.remove(&file);
             self.index.remove(file);
         }
         ControlFlow::Continue(())
@@ -261,16 +287,31 @@ impl Scanner {
         self.scans += 1;
         self.unreadable.clear();
         let roots = Arc::clone(&self.roots);
-        let flow = walk(&roots, &mut |step| match step {
-            Step::File(path, signature) => {
-                let file = self.index.file_at(path);
-                self.visit(file, signature, again || done.contains(&file))
+        let follows = self.follows();
+        if follows {
+            self.changes.begin(&roots);
+        }
+        let flow = walk_directories(&roots, &mut |visit| {
+            match visit {
+                // Before it is listed, so that no change is missed.
+                Visit::Directory(path) if follows => self.changes.enter(path),
+                Visit::Directory(_) => {}
+                Visit::Step(Step::File(path, signature)) => {
+                    if follows && path.is_symlink() {
+                        self.changes.link(path);
+                    }
+                    let file = self.index.file_at(path);
+                    return self.visit(file, signature, again || done.contains(&file));
+                }
+                Visit::Step(Step::Unreadable(path, error)) => {
+                    self.unreadable.insert(path.to_owned(), unreadable(&error));
+                }
             }
-            Step::Unreadable(path, error) => {
-                self.unreadable.insert(path.to_owned(), unreadable(&error));
-                ControlFlow::Continue(())
-            }
+            ControlFlow::Continue(())
         });
+        if follows {
+            self.changes.end();
+        }
         if flow.is_break() {
             return ControlFlow::Break(());
         }
@@ -293,18 +334,63 @@ impl Scanner {
         ControlFlow::Continue(())
     }
 
-    fn read_again(&mut self, id: FileId) -> ControlFlow<()> {
+    /// Reads a file; false if it is not there any more.
+    fn read_again(&mut self, id: FileId) -> ControlFlow<(), bool> {
         let path = self.index.file(id).map(|file| Arc::clone(&file.path));
-        match path.map(fs::metadata) {
-            Some(Ok(metadata)) => self.read(id, Signature::of(&metadata)),
-            _ => ControlFlow::Continue(()),
+        let Some(Ok(metadata)) = path.map(fs::metadata) else { return ControlFlow::Continue(false) };
+        match self.read(id, Signature::of(&metadata)) {
+            ControlFlow::Continue(()) => ControlFlow::Continue(true),
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Whether a file need not be waited for any longer.
+    fn is_written(&self, id: FileId) -> bool {
+        let path = self.index.file(id).map(|file| &file.path);
+        path.is_none_or(|path| !matches!(self.changes.writing(path), Writing::Until(_)))
+    }
+
+    /// Until when a file is waited for that somebody is writing at present; with the signature from before it was read,
+    /// also if it was written meanwhile.
+    fn is_waited_for(&self, path: &Path, before: Option<Signature>) -> Option<Instant> {
+        if !self.follows() {
+            return None;
+        }
+        let differs = |before| fs::metadata(path).is_ok_and(|now| Signature::of(&now) != before);
+        match self.changes.writing(path) {
+            Writing::Until(until) => Some(until),
+            // Whoever wrote it is about to be told of.
+            Writing::No if before.is_some_and(differs) => Some(Instant::now() + PATIENCE),
+            Writing::No | Writing::Overdue => None,
+        }
+    }
+
+    /// Leaves a file that is being written for later. New watches will get what they have not had of it.
+    fn put_off(&mut self, id: FileId, until: Instant) {
+        self.unfinished.insert(id, until);
+        let Some(file) = self.index.file_mut(id) else { return };
+        file.signature = None;
+        for entry in &mut file.entries {
+            if self.subscriptions.iter().any(|s| s.fresh && s.kind == entry.kind) {
+                entry.content = None;
+            }
         }
     }
 
     /// Reads a file and tells what is new in it. The signature must be from before the reading.
     fn read(&mut self, id: FileId, signature: Signature) -> ControlFlow<()> {
+        let Some(path) = self.index.file(id).map(|file| Arc::clone(&file.path)) else {
+            return ControlFlow::Continue(());
+        };
+        self.unfinished.remove(&id);
+        if let Some(until) = self.is_waited_for(&path, None) {
+            self.put_off(id, until);
+            return ControlFlow::Continue(());
+        }
         let Some(file) = self.index.file_mut(id) else { return ControlFlow::Continue(()) };
-        let path = Arc::clone(&file.path);
+        // The last definition of an object counts, so those that were repeated are told when all have been read.
+        let repeated: HashSet<Key> =
+            file.defects.iter().flat_map(|defects| defects.repeated.clone()).collect();
         let mut before: HashMap<Key, Entry> = std::mem::take(&mut file.entries)
             .into_vec()
             .into_iter()
@@ -313,10 +399,11 @@ impl Scanner {
         let mut now: Vec<Entry> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
         let mut defects = Defects::default();
-        let flow = read::read(&path, &mut |found| {
+        let mut held: HashMap<Key, Held> = HashMap::new();
+        let flow = self.read_content(id, &path, &mut |this, found| {
             match found {
                 Found::Object(manifest) => {
-                    let entry = self.index.entry(&manifest);
+                    let entry = this.index.entry(&manifest);
                     let (key, content) = (entry.key, entry.content);
                     let previous = match places.get(&key) {
                         Some(place) => {
@@ -326,16 +413,19 @@ impl Scanner {
                         None => {
                             let previous = before.remove(&key);
                             if previous.is_none() {
-                                self.index.claim(&entry, id);
+                                this.index.claim(&entry, id);
                             }
                             places.insert(key, now.len());
                             now.push(entry);
                             previous
                         }
                     };
-                    if self.index.wins(key, id) {
-                        let changed = previous.is_none_or(|previous| previous.content != content);
-                        self.send_object(manifest, changed);
+                    let previous = previous.and_then(|previous| previous.content);
+                    if repeated.contains(&key) {
+                        let previous = held.get(&key).map_or(previous, |held| held.previous);
+                        held.insert(key, Held { previous, manifest, content });
+                    } else if this.index.wins(key, id) {
+                        this.send_object(manifest, previous.is_none() || previous != content);
                     }
                 }
                 Found::Flaw(flaw) => defects.flaws.push(flaw),
@@ -343,9 +433,16 @@ impl Scanner {
                     tracing::debug!(file = %path.display(), "skipped a document that is not a Kubernetes object");
                 }
             }
-            self.go_on()
+            this.go_on()
         });
-        let whole = flow.is_continue() && defects.flaws.is_empty();
+        for (key, Held { previous, manifest, content }) in held {
+            if self.index.wins(key, id) {
+                self.send_object(manifest, previous.is_none() || previous != content);
+            }
+        }
+        let regular = self.index.file(id).is_some_and(|file| file.piped.is_none());
+        let unfinished = if regular { self.is_waited_for(&path, Some(signature)) } else { None };
+        let whole = flow.is_continue() && defects.flaws.is_empty() && unfinished.is_none();
         if whole {
             for entry in before.into_values() {
                 self.release(&entry, id);
@@ -354,6 +451,19 @@ impl Scanner {
             // What can't be read any more may still be there.
             now.extend(before.into_values());
         }
+        if let Some(file) = self.index.file_mut(id) {
+            file.signature = whole.then_some(signature);
+            file.entries = now.into_boxed_slice();
+        }
+        match unfinished {
+            // What is wrong with half a file is of no interest.
+            Some(until) => self.put_off(id, until),
+            None => self.note_defects(id, defects),
+        }
+        flow
+    }
+
+    fn note_defects(&mut self, id: FileId, defects: Defects) {
         let sound = defects.flaws.is_empty() && defects.repeated.is_empty();
         if sound {
             self.flawed.remove(&id);
@@ -361,11 +471,26 @@ impl Scanner {
             self.flawed.insert(id);
         }
         if let Some(file) = self.index.file_mut(id) {
-            file.signature = whole.then_some(signature);
-            file.entries = now.into_boxed_slice();
             file.defects = (!sound).then(|| Box::new(defects));
         }
-        flow
+    }
+
+    /// Gives what a file holds to `take`.
+    fn read_content(
+        &mut self,
+        id: FileId,
+        path: &Path,
+        take: &mut dyn FnMut(&mut Self, Found) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let piped = self.index.file(id).and_then(|file| file.piped.clone());
+        let content = match piped.map_or_else(|| Content::open(path), |bytes| Ok(Content::Piped(bytes))) {
+            Ok(content) => content,
+            Err(error) => return take(self, Found::Flaw(unreadable(&error))),
+        };
+        if let (Content::Piped(bytes), Some(file)) = (&content, self.index.file_mut(id)) {
+            file.piped = Some(Arc::clone(bytes));
+        }
+        read::read(path, &content, &mut |found| take(self, found))
     }
 
     /// Reads the objects of a file that count since another file no longer has them.
@@ -373,14 +498,14 @@ impl Scanner {
         let Some(path) = self.index.file(id).map(|file| Arc::clone(&file.path)) else {
             return ControlFlow::Continue(());
         };
-        read::read(&path, &mut |found| {
+        self.read_content(id, &path, &mut |this, found| {
             if let Found::Object(manifest) = found {
                 let key = Key::of(&manifest.gvk, &manifest.name);
-                if keys.contains(&key) && self.index.wins(key, id) {
-                    self.send_object(manifest, true);
+                if keys.contains(&key) && this.index.wins(key, id) {
+                    this.send_object(manifest, true);
                 }
             }
-            self.go_on()
+            this.go_on()
         })
     }
 
@@ -426,7 +551,7 @@ impl Scanner {
         let (problems, complete) = self.problems(index);
         let subscription = &mut self.subscriptions[index];
         subscription.fresh = false;
-        let ends = complete && std::mem::take(&mut subscription.open);
+        let ends = complete && self.unfinished.is_empty() && std::mem::take(&mut subscription.open);
         let reported = std::mem::replace(&mut subscription.reported, problems.clone());
         let over = reported.iter().any(|problem| !problems.contains(problem));
         if over {
@@ -439,83 +564,18 @@ impl Scanner {
             self.send(index, Event::Problem(problem));
         }
     }
+}
 
-    /// What is wrong for a watch, sorted, and whether all objects of its kind can be read.
-    fn problems(&self, index: usize) -> (Vec<SourceProblem>, bool) {
-        let subscription = &self.subscriptions[index];
-        let gvk = &subscription.subscriber.gvk;
-        let mut problems = Vec::new();
-        for (path, flaw) in &self.unreadable {
-            problems.push(problem(path, flaw, "SourceUnavailable"));
-        }
-        let flawed = || {
-            let files = self.flawed.iter().filter_map(|id| self.index.file(*id));
-            files.filter_map(|file| Some((file, file.defects.as_deref()?)))
-        };
-        for (file, defects) in flawed() {
-            let concerns = |flaw: &&Flaw| flaw.kind.as_ref().is_none_or(|kind| *kind == gvk.kind);
-            let flaws = defects.flaws.iter().filter(concerns);
-            problems.extend(flaws.map(|flaw| problem(&file.path, flaw, "Unreadable")));
-        }
-        let complete = problems.is_empty();
-        for (file, defects) in flawed() {
-            let entries =
-                defects.repeated.iter().filter_map(|key| file.entries.iter().find(|e| e.key == *key));
-            for entry in entries.filter(|entry| entry.kind == subscription.kind) {
-                problems.push(defined_twice(gvk, &display(&entry.name()), &file.path, &file.path));
-            }
-        }
-        for (name, paths) in self.index.rivals(subscription.kind, MOST_PROBLEMS) {
-            if let [.., other, winner] = &paths[..] {
-                problems.push(defined_twice(gvk, &display(&name), other, winner));
-            }
-        }
-        problems.sort();
-        problems.dedup();
-        if problems.len() > MOST_PROBLEMS {
-            let left_out = problems.len() - MOST_PROBLEMS;
-            problems.truncate(MOST_PROBLEMS);
-            problems.push(SourceProblem {
-                reason: "Unreadable",
-                message: format!("{left_out} more problems with manifests"),
-                remedy: "correct those that are reported first".to_owned(),
-            });
-        }
-        (problems, complete)
-    }
+/// An object that a file defined more than once when it was last read.
+struct Held {
+    /// What the watches have of it.
+    previous: Option<ContentHash>,
+    manifest: Manifest,
+    content: Option<ContentHash>,
 }
 
 enum Affected {
     Nothing,
     File(FileId),
     Everything,
-}
-
-fn display(name: &crate::sources::ObjectName) -> String {
-    match name.namespace.as_str() {
-        "" => name.name.clone(),
-        namespace => format!("{namespace}/{}", name.name),
-    }
-}
-
-fn problem(path: &Path, flaw: &Flaw, reason: &'static str) -> SourceProblem {
-    let mut place = path.display().to_string();
-    for number in [flaw.line, flaw.column].into_iter().flatten() {
-        place = format!("{place}:{number}");
-    }
-    SourceProblem {
-        reason,
-        message: format!("{place}: {}", flaw.message),
-        remedy: format!("{}; what it held before stays as it was", flaw.remedy),
-    }
-}
-
-fn defined_twice(gvk: &Gvk, name: &str, other: &Path, winner: &Path) -> SourceProblem {
-    let message = if other == winner {
-        format!("{gvk} {name} is defined more than once in {}; the last definition counts", winner.display())
-    } else {
-        let (other, winner) = (other.display(), winner.display());
-        format!("{gvk} {name} is defined in {other} and in {winner}; the one in {winner} counts")
-    };
-    SourceProblem { reason: "Unreadable", message, remedy: "remove all definitions but one".to_owned() }
 }

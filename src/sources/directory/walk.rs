@@ -4,6 +4,7 @@
 //! can be reached in two ways is visited once, by the path that comes first.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
@@ -27,13 +28,13 @@ impl Signature {
 
 /// Where a file is on the disk, the same for all its names; `None` where that is not told.
 #[cfg(unix)]
-fn place(metadata: &Metadata) -> Option<(u64, u64)> {
+pub(super) fn place(metadata: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     Some((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
-fn place(_: &Metadata) -> Option<(u64, u64)> {
+pub(super) fn place(_: &Metadata) -> Option<(u64, u64)> {
     None
 }
 
@@ -58,8 +59,27 @@ pub(crate) enum Step<'a> {
     Unreadable(&'a Path, io::Error),
 }
 
+/// The same, and the directories.
+#[derive(Debug)]
+pub(super) enum Visit<'a> {
+    /// A directory that is about to be listed.
+    Directory(&'a Path),
+    Step(Step<'a>),
+}
+
 /// Walks through all paths, sorted; breaks when `visit` does.
 pub(crate) fn walk(roots: &[PathBuf], visit: &mut dyn FnMut(Step<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+    walk_directories(roots, &mut |step| match step {
+        Visit::Directory(_) => ControlFlow::Continue(()),
+        Visit::Step(step) => visit(step),
+    })
+}
+
+/// The same; also tells of each directory before it is listed.
+pub(super) fn walk_directories(
+    roots: &[PathBuf],
+    visit: &mut dyn FnMut(Visit<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let mut roots: Vec<&PathBuf> = roots.iter().collect();
     roots.sort();
     let mut walk = Walk { visit, directories: HashSet::new(), files: HashSet::new() };
@@ -67,30 +87,35 @@ pub(crate) fn walk(roots: &[PathBuf], visit: &mut dyn FnMut(Step<'_>) -> Control
         match fs::metadata(root) {
             Ok(metadata) if metadata.is_dir() => walk.directory(root)?,
             Ok(metadata) => walk.file(root, &metadata)?,
-            Err(error) => (walk.visit)(Step::Unreadable(root, error))?,
+            Err(error) => walk.step(Step::Unreadable(root, error))?,
         }
     }
     ControlFlow::Continue(())
 }
 
 struct Walk<'a> {
-    visit: &'a mut dyn FnMut(Step<'_>) -> ControlFlow<()>,
+    visit: &'a mut dyn FnMut(Visit<'_>) -> ControlFlow<()>,
     directories: HashSet<PathBuf>,
     /// Files that can be reached in several ways: links, and files with several names.
     files: HashSet<(u64, u64)>,
 }
 
 impl Walk<'_> {
+    fn step(&mut self, step: Step<'_>) -> ControlFlow<()> {
+        (self.visit)(Visit::Step(step))
+    }
+
     fn directory(&mut self, directory: &Path) -> ControlFlow<()> {
-        let entries = fs::canonicalize(directory).and_then(|canonical| {
-            if !self.directories.insert(canonical) {
-                return Ok(Vec::new());
-            }
-            fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
-        });
-        let mut names = match entries {
+        match fs::canonicalize(directory).map(|canonical| self.directories.insert(canonical)) {
+            Ok(true) => (self.visit)(Visit::Directory(directory))?,
+            Ok(false) => return ControlFlow::Continue(()),
+            Err(error) => return self.step(Step::Unreadable(directory, error)),
+        }
+        let entries = fs::read_dir(directory)
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
+        let mut names: Vec<OsString> = match entries {
             Ok(names) => names,
-            Err(error) => return (self.visit)(Step::Unreadable(directory, error)),
+            Err(error) => return self.step(Step::Unreadable(directory, error)),
         };
         names.retain(|name| !is_hidden(&name.to_string_lossy()));
         names.sort();
@@ -105,7 +130,7 @@ impl Walk<'_> {
                 // It went away meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
                 Err(error) if is_manifest(&name.to_string_lossy()) => {
-                    (self.visit)(Step::Unreadable(&path, error))?;
+                    self.step(Step::Unreadable(&path, error))?;
                 }
                 Err(_) => {}
             }
@@ -117,7 +142,7 @@ impl Walk<'_> {
         if place(metadata).is_some_and(|place| !self.files.insert(place)) {
             return ControlFlow::Continue(());
         }
-        (self.visit)(Step::File(path, Signature::of(metadata)))
+        self.step(Step::File(path, Signature::of(metadata)))
     }
 }
 

@@ -6,6 +6,7 @@
 //! `kubectl` turns a key `on` into `true`; and a number too great for JSON (`1e999`) is an error, where `kubectl` makes it a string.
 
 use serde_json::Value;
+use serde_saphyr::Error;
 
 /// Why a document is not YAML. Holds nothing of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +41,31 @@ pub(crate) fn to_json(document: &str) -> Result<Option<String>, YamlError> {
             Err(YamlError {
                 line: location.map(|location| location.line()),
                 column: location.map(|location| location.column()),
-                message: without_place(&error.to_string()),
+                message: message(error.without_snippet()),
             })
         }
+    }
+}
+
+/// What is wrong. Some errors' own texts show a value, a tag or a key.
+fn message(error: &Error) -> String {
+    match error {
+        Error::NonFiniteFloat { .. } => "a number is too great for JSON".to_owned(),
+        Error::UnsupportedTag { .. } => "a tag is not supported".to_owned(),
+        Error::ResolverError { .. } | Error::CyclicInclude { .. } => "includes are not supported".to_owned(),
+        Error::DuplicateMappingKey { .. } => "a key stands twice".to_owned(),
+        Error::SerdeInvalidType { .. }
+        | Error::SerdeInvalidValue { .. }
+        | Error::SerdeUnknownVariant { .. }
+        | Error::SerdeUnknownField { .. }
+        | Error::TaggedEnumMismatch { .. }
+        | Error::QuotingRequired { .. } => "a value or key is of a type that is not supported".to_owned(),
+        Error::UnresolvedProperty { .. }
+        | Error::InvalidPropertyName { .. }
+        | Error::PropertyRequiredButUnset { .. }
+        | Error::PropertyRequiredButEmpty { .. } => "properties are not supported".to_owned(),
+        Error::AliasError { error, .. } => message(error),
+        error => without_place(&error.to_string()),
     }
 }
 
@@ -146,10 +169,22 @@ mod tests {
             "{{ canary-5e }}\n",
             "a: @canary-5e\n",
             "  canary-5e: 1\n b: 2\n",
+            "a: 98765432105e98765\n",
+            "a: &x 98765432105e98765\nb: *x\n",
+            "a: !!int canary-5e\n",
+            "a: !!float canary-5e\n",
+            "a: !!binary canary-5e!\n",
+            "? [canary-5e]\n: 1\n",
+            "a: *canary-5e\n",
         ] {
-            let error = to_json(broken).unwrap_err();
+            let Err(error) = to_json(broken) else { panic!("{broken} is taken") };
             assert!(error.line.is_some() && error.column.is_some(), "{error:?}");
-            assert!(!error.message.contains("canary") && !error.message.contains(" at line"), "{error:?}");
+            assert!(
+                !error.message.contains("5e")
+                    && !error.message.contains("canary")
+                    && !error.message.contains(" at line"),
+                "{error:?}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, header};
+use kube::client::AuthError;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
@@ -58,7 +59,7 @@ pub enum ClientError {
     },
 }
 
-/// Makes a client. It does not connect yet.
+/// Makes a client. It does not connect yet, and sends each request only once.
 ///
 /// With neither file nor context it takes what `kubectl` would take, or else the service account of the pod that it
 /// runs in.
@@ -107,8 +108,44 @@ pub async fn client(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
 fn connect(origin: &str, mut config: Config) -> Result<Client, ClientError> {
     let agent = HeaderValue::from_static(concat!("kollect/", env!("CARGO_PKG_VERSION")));
     config.headers.push((header::USER_AGENT, agent));
+    // Whoever sends requests tries again, knows for how long, and tells what the server answered.
+    config.default_retry = false;
     Client::try_from(config)
-        .map_err(|error| ClientError::Unusable { origin: origin.to_owned(), message: error.to_string() })
+        .map_err(|error| ClientError::Unusable { origin: origin.to_owned(), message: unusable(&error) })
+}
+
+fn unusable(error: &kube::Error) -> String {
+    no_credentials(error).unwrap_or_else(|| error.to_string())
+}
+
+/// What to say of an error that is about credentials, when a client is made or when they are renewed.
+pub(super) fn no_credentials(error: &kube::Error) -> Option<String> {
+    match error {
+        kube::Error::Auth(error) => Some(credentials(error)),
+        kube::Error::Service(error) => error.downcast_ref().map(credentials),
+        _ => None,
+    }
+}
+
+/// Why there are no credentials. The errors' own texts may hold a plugin's command line, what it wrote, or a token.
+fn credentials(error: &AuthError) -> String {
+    let why = match error {
+        AuthError::AuthExecRun { out, .. } => {
+            format!("the credential plugin ended with {}", out.status)
+        }
+        AuthError::AuthExecStart(error) => {
+            format!("the credential plugin can't be started: {}", error.kind())
+        }
+        AuthError::MissingCommand => "the credential plugin has no command".to_owned(),
+        AuthError::ExecPluginFailed | AuthError::AuthExecParse(_) | AuthError::AuthExec(_) => {
+            "the credential plugin gives no credentials".to_owned()
+        }
+        AuthError::ReadTokenFile(error, path) => {
+            format!("the token file {} can't be read: {}", path.display(), error.kind())
+        }
+        _ => "they are damaged".to_owned(),
+    };
+    format!("the user's credentials can't be obtained: {why}")
 }
 
 fn is_missing(error: &KubeconfigError) -> bool {

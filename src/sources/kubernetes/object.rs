@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::sources::ObjectName;
+use crate::sources::identity::{Lacking, complete, derived_uid};
 
 /// An object that can't be taken, because it has no name or is no JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,32 +37,28 @@ impl RawObject {
         }
         let name =
             ObjectName { namespace: metadata.namespace.into_owned(), name: metadata.name.into_owned() };
-        let json = if outline.api_version.is_some() && outline.kind.is_some() {
+        let (api_version, kind) = (outline.api_version.is_none(), outline.kind.is_none());
+        let has_uid = metadata.uid.is_some_and(|uid| !uid.is_empty());
+        let json = if has_uid && !api_version && !kind {
             Arc::from(raw.get().as_bytes())
         } else {
-            with_type(raw.get(), gvk, &outline.api_version, &outline.kind)
+            let uid = if has_uid {
+                None
+            } else {
+                let whole: Whole<'_> = serde_json::from_str(raw.get()).map_err(|_| Undecodable)?;
+                Some((derived_uid(gvk, &name), whole.metadata))
+            };
+            let whole = complete(raw.get(), gvk, &Lacking { api_version, kind, uid }).ok_or(Undecodable)?;
+            Arc::from(whole.into_bytes())
         };
         Ok(Self { name, resource_version: metadata.resource_version.into_owned(), json })
     }
 }
 
-fn with_type(
-    json: &str,
-    gvk: &Gvk,
-    api_version: &Option<Cow<'_, str>>,
-    kind: &Option<Cow<'_, str>>,
-) -> Arc<[u8]> {
-    let mut whole = String::with_capacity(json.len() + 64);
-    whole.push('{');
-    for (field, given, value) in
-        [("apiVersion", api_version.is_some(), gvk.api_version()), ("kind", kind.is_some(), gvk.kind.clone())]
-    {
-        if !given {
-            whole.push_str(&format!("\"{field}\":{},", serde_json::Value::String(value)));
-        }
-    }
-    whole.push_str(json.strip_prefix('{').unwrap_or(json));
-    Arc::from(whole.into_bytes())
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow)]
+    metadata: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +81,8 @@ struct Metadata<'a> {
     namespace: Cow<'a, str>,
     #[serde(borrow, default)]
     resource_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    uid: Option<Cow<'a, str>>,
 }
 
 /// One page of a list.
@@ -155,18 +154,30 @@ mod tests {
 
     #[test]
     fn objects_are_left_as_they_are() {
-        let json = r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"a","namespace":"n","resourceVersion":"7"},"x":12345678901234567890123}"#;
+        let json = r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"7"},"x":12345678901234567890123}"#;
         assert_eq!(take(json), Ok(("n".into(), "a".into(), 7, json.into())));
     }
 
     #[test]
     fn elements_of_lists_get_their_type() {
-        let (_, _, version, json) = take(r#"{"metadata":{"name":"a","resourceVersion":"x"}}"#).unwrap();
+        let (_, _, version, json) =
+            take(r#"{"metadata":{"name":"a","uid":"u","resourceVersion":"x"}}"#).unwrap();
         assert_eq!(version, 0);
         assert_eq!(
             json,
-            r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a","resourceVersion":"x"}}"#
+            r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a","uid":"u","resourceVersion":"x"}}"#
         );
+    }
+
+    #[test]
+    fn objects_without_a_uid_get_one_that_follows_from_their_identity() {
+        for uid in ["", r#","uid":"""#, r#","uid":null"#] {
+            let (_, _, _, json) =
+                take(&format!(r#"{{"metadata":{{"name":"cart","namespace":"shop"{uid}}}}}"#)).unwrap();
+            let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(object["metadata"]["uid"], "9d5b318c-aa3d-8bbc-a42d-19698bedfaa2", "{json}");
+            assert_eq!(json.matches("uid").count(), 1);
+        }
     }
 
     #[test]

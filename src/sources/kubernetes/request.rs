@@ -10,6 +10,8 @@ use kube::Client;
 use kube::client::Body;
 use serde::Deserialize;
 
+use super::client::no_credentials;
+
 /// How long the API server may take to begin an answer, and to give a page of a list.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// As much of an error's body as is looked at, in bytes.
@@ -119,11 +121,12 @@ async fn send(client: &Client, path: &str, plain: bool) -> Result<Response<Body>
             let status = Status { code: status.code, message: status.message.clone(), details: None };
             return Err(status.into_failure(None));
         }
-        // The error's own text may hold what a credential plugin wrote.
-        Err(kube::Error::Auth(_)) => {
-            return Err(Failure::Denied("the credentials of the kubeconfig can't be obtained".to_owned()));
+        Err(error) => {
+            return Err(match no_credentials(&error) {
+                Some(message) => Failure::Denied(message),
+                None => broken(error),
+            });
         }
-        Err(error) => return Err(broken(error)),
     };
     if response.status().is_success() {
         return Ok(response);

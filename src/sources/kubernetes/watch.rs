@@ -65,7 +65,7 @@ pub(super) struct Watch<'a> {
     discovered_since: Option<Instant>,
     /// Where the watch goes on; `None` when everything has to be listed.
     resource_version: Option<String>,
-    /// Whether a list has begun, so that there may be objects to lose.
+    /// Whether the server has begun to answer with a list, so that there may be objects to lose.
     begun: bool,
     /// Whether lists come in pages.
     pages: bool,
@@ -173,8 +173,10 @@ impl<'a> Watch<'a> {
             resource.path,
             time.as_secs()
         );
+        // Before it is asked for: what changes from now on may be missing in it.
+        self.events.send(Event::ListBegin).await?;
         let mut lines = Lines::new(request::stream(&self.source.client, &path).await?, time + GRACE);
-        self.list_begin().await?;
+        self.begun = true;
         let mut undecodable = false;
         loop {
             let line = match tokio::time::timeout(STREAM_PATIENCE, lines.next()).await {
@@ -220,8 +222,9 @@ impl<'a> Watch<'a> {
         let most = self.source.options.page_size.max(1);
         let mut limit = FIRST_PAGE.min(most);
         let mut next = String::new();
-        let mut begun = false;
         let mut undecodable = false;
+        // Before it is asked for: what changes from now on may be missing in it.
+        self.events.send(Event::ListBegin).await?;
         loop {
             let path =
                 format!("{}?limit={}&continue={next}", resource.path, limit.saturating_mul(self.stretch));
@@ -236,9 +239,7 @@ impl<'a> Watch<'a> {
             let page: Page<'_> = serde_json::from_slice(&body).map_err(|error| {
                 Failure::Unavailable(format!("a page of the list can't be read: {error}"), None)
             })?;
-            if !std::mem::replace(&mut begun, true) {
-                self.list_begin().await?;
-            }
+            self.begun = true;
             let items = page.items.unwrap_or_default();
             let average = (body.len() / items.len().max(1)).max(1) as u64;
             limit = (PAGE_BYTES / average).clamp(1, u64::from(most)) as u32;
@@ -261,11 +262,6 @@ impl<'a> Watch<'a> {
             }
             next = query_value(&page.metadata.next);
         }
-    }
-
-    async fn list_begin(&mut self) -> Result<(), Closed> {
-        self.begun = true;
-        self.events.send(Event::ListBegin).await
     }
 
     async fn list_end(&mut self, version: String) -> Result<(), Closed> {
