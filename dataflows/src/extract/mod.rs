@@ -67,7 +67,7 @@
 //! | length of a CEL expression | 16 KiB |
 //! | nesting of a CEL expression, and of its brackets | 64, 32 |
 //! | macros (`map`, `all`, …) within macros of a CEL expression | 4 |
-//! | size of a compiled regular expression of a CEL expression | 256 KiB |
+//! | size of a compiled regular expression of a CEL expression, of a JSONPath | 256 KiB, 32 KiB |
 //! | a Helm release, stored and unpacked | 4 MiB, 32 MiB |
 //! | one part of a Helm release that can be asked for | 1 MiB |
 //! | values visited or copied by one evaluation of one attribute, a text counting one for every 32 bytes | 1,000,000 |

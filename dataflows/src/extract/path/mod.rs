@@ -15,8 +15,6 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 
-use jsonpath_rust::parser::model::JpQuery;
-
 use super::budget::{Exhausted, limited, spend};
 use super::node::Node;
 use super::problem::Refusal;
@@ -35,7 +33,7 @@ pub(super) struct Path {
 #[derive(Debug)]
 enum Route {
     Steps(Vec<Step>),
-    Query(JpQuery),
+    Query(engine::Query),
 }
 
 /// One step of a path that is walked directly.

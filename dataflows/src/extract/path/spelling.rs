@@ -111,7 +111,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Segment>, Refusal> {
 fn guess(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./[]*'".contains(c);
     if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain) {
-        format!("if a JSONPath is meant, write `$.{text}`; if CEL is meant, write `cel:{text}`")
+        let field = text.strip_prefix("object.").unwrap_or(text);
+        format!("if a JSONPath is meant, write `$.{field}`; if CEL is meant, write `cel:object.{field}`")
     } else {
         HOW.to_owned()
     }

@@ -40,6 +40,27 @@ fn find(path: &str, object: &Value) -> Value {
 }
 
 #[test]
+fn regular_expressions_are_bounded() {
+    for (path, part) in [
+        (r"$.a[?match(@.n, '\\pL{500}')]", "too large"),
+        ("$.a[?search(@.n, '(')]", "invalid"),
+        (r#"$.a[?match(@.n, "x\"(")]"#, "invalid"),
+        ("$.a[?search(@.n, @.pattern)]", "not a text in quotes"),
+        ("$.a[?@.x == 1 && match(value(@.n), $.p)]", "not a text in quotes"),
+    ] {
+        let refusal = Path::compile(path).err().unwrap_or_else(|| panic!("{path} compiles"));
+        assert!(refusal.message.contains(part), "{path}: {}", refusal.message);
+    }
+    let names =
+        |count: usize| json!({"a": (0..count).map(|n| json!({"n": format!("x{n}")})).collect::<Vec<_>>()});
+    let path = "$.a[?search(@.n, '^x(1|y)$')].n";
+    assert_eq!(find(path, &names(100)), json!(["x1"]));
+    let many = names(1_000);
+    assert!(Path::compile(path).unwrap().find(&Node::from(&many)).is_err(), "it visits more than it may");
+    assert_eq!(find("$.a[?@.n == 'x1'].n", &many), json!(["x1"]));
+}
+
+#[test]
 fn every_spelling_of_a_path_finds_the_same() {
     let object = object();
     for (paths, expected) in [
@@ -169,7 +190,7 @@ fn text_that_is_no_path_is_refused_with_a_remedy() {
         (
             "spec.replicas",
             "neither a JSONPath nor a CEL expression",
-            "write `$.spec.replicas`; if CEL is meant, write `cel:spec.replicas`",
+            "write `$.spec.replicas`; if CEL is meant, write `cel:object.spec.replicas`",
         ),
         ("object.spec", "neither a JSONPath nor a CEL expression", "write `cel:object.spec`"),
         ("@.a", "neither a JSONPath nor a CEL expression", "write a JSONPath such as"),
