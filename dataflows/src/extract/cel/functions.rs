@@ -2,7 +2,8 @@
 
 use cel::common::ast::operators;
 use cel::common::types::{
-    self, CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelOptional, CelString, CelUInt, Type,
+    self, CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelOptional, CelString, CelTimestamp,
+    CelUInt, Type,
 };
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError};
@@ -18,6 +19,8 @@ pub(super) const ADD: &str = "@add";
 pub(super) const WITHIN: &str = "@within";
 /// The range of a macro.
 pub(super) const RANGE: &str = "@range";
+/// A time that was just read from a text.
+pub(super) const UTC: &str = "@utc";
 /// A value that was just made from others.
 pub(super) const MADE: &str = "@made";
 /// A value that a function reads whole.
@@ -26,13 +29,14 @@ pub(super) const READ: &str = "@read";
 /// Adds the functions to an environment.
 pub(super) fn declare(env: &mut Env) {
     let any = || types::DYN_TYPE;
-    let functions: [(&str, Vec<Type>, cel::common::functions::Function); 6] = [
+    let functions: [(&str, Vec<Type>, cel::common::functions::Function); 7] = [
         (EQUAL, vec![any(), any()], equal_function),
         (ADD, vec![any(), any()], add),
         (WITHIN, vec![any(), any()], within),
         (RANGE, vec![any()], range),
         (MADE, vec![any()], made),
         (READ, vec![any()], read_function),
+        (UTC, vec![types::TIMESTAMP_TYPE], utc),
     ];
     for (name, arguments, function) in functions {
         // It fails only for a name that is taken; no other function's name has an `@`.
@@ -149,6 +153,16 @@ fn add<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executi
         _ => overload(),
     })?;
     made(vec![CowVal::Owned(sum.into_owned())])
+}
+
+/// The same time in UTC, which is what CEL's accessors tell (`getHours()`) when they are given no zone. The interpreter's
+/// keep the offset of the text.
+fn utc<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [time] = take(arguments)?;
+    match time.downcast_ref::<CelTimestamp>() {
+        Some(time) => Ok(CowVal::owned(CelTimestamp::from(time.inner().to_utc().fixed_offset()))),
+        None => Err(no_overload(UTC, [time.as_ref()])),
+    }
 }
 
 fn within<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {

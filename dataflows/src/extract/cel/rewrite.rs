@@ -7,6 +7,7 @@
 //! | `r.map(x, e)` and the other macros | `@range(r)` in place of `r` |
 //! | `a.matches('b')`, `a.matches(b)` | `@matches(a, 'b')`, `@matchesComputed(a, b)`; so with `find` and `findAll` |
 //! | `math.greatest(a)`, `math.least(a)` | `@read(a)` in place of `a` |
+//! | `timestamp(a)` | `@utc(timestamp(a))` |
 //! | `a.f(b)` in the body of a macro | `@made(a).f(@made(b))`: reading a text again and again is work too |
 //!
 //! The interpreter builds the results of `map` and `filter` in place when it recognises their steps
@@ -17,7 +18,7 @@ use std::mem;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 
-use super::functions::{ADD, EQUAL, MADE, RANGE, READ, WITHIN};
+use super::functions::{ADD, EQUAL, MADE, RANGE, READ, UTC, WITHIN};
 use super::{ENV, check, library};
 
 /// Rewrites a checked expression.
@@ -76,6 +77,7 @@ fn visit_call(node: &mut IdedExpr, repeated: bool) {
     if library::regex::rewrite(call) {
         return;
     }
+    let is_time = call.func_name == "timestamp" && call.target.is_none();
     match call.func_name.as_str() {
         operators::EQUALS => EQUAL.clone_into(&mut call.func_name),
         operators::IN => WITHIN.clone_into(&mut call.func_name),
@@ -95,6 +97,9 @@ fn visit_call(node: &mut IdedExpr, repeated: bool) {
             call.args.iter_mut().for_each(|argument| wrap_in(MADE, argument));
         }
         _ => {}
+    }
+    if is_time {
+        wrap(UTC, node);
     }
 }
 

@@ -75,6 +75,10 @@ fn expressions_give_what_cel_says() {
         ("!(object.kind in ['Pod'])", json!(true)),
         // size()
         ("size(object.spec.containers)", json!(2)),
+        ("timestamp('2024-01-02T03:04:05+02:00').getHours()", json!(1)),
+        ("timestamp('2024-01-02T03:04:05+02:00').getDate('+05:00')", json!(2)),
+        ("['2024-01-02T00:30:00+02:00'].map(t, timestamp(t).getFullYear())", json!([2024])),
+        ("timestamp('2024-01-02T03:04:05+02:00')", json!("2024-01-02T01:04:05Z")),
         ("object.metadata.labels.size()", json!(2)),
         ("size(object.metadata.name)", json!(3)),
         ("size(object.empty) == 0", json!(true)),
