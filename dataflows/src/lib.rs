@@ -25,7 +25,7 @@
 //! consistent: they are what the batch query would give for everything fed up to then. The tests check exactly that, over random
 //! histories, for one, two and four workers.
 //!
-//! Which targets and inventories there are is data too ([facts](graph::Fact)): the graph is built once, and a new pipeline, or a
+//! Which targets and inventories there are is data too ([changes](graph::Change)): the graph is built once, and a new pipeline, or a
 //! namespace that a target may now see, is one difference more.
 //!
 //! # The modules
