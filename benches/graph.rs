@@ -200,6 +200,7 @@ fn main() {
         print!("{line}");
         text.push_str(&line);
     }
+    writeln!(text, "\nOn {}.", docs::machine()).unwrap();
     docs::write_section("graph", &text);
 
     let mut criterion = Criterion::default().configure_from_args();
