@@ -28,7 +28,6 @@ pub(super) struct CompiledProfiles(BTreeMap<ResourceName, Compiled>);
 
 #[derive(Debug)]
 struct Compiled {
-    resource: Arc<KollectProfile>,
     spec: ProfileSpec,
     result: Result<Arc<Profile>, Vec<CompileProblem>>,
 }
@@ -41,7 +40,7 @@ impl CompiledProfiles {
             let spec = spec(resource, &input.options.scrub_keys);
             if self.0.get(name).is_none_or(|compiled| compiled.spec != spec) {
                 let result = Profile::compile(&spec).map(Arc::new);
-                self.0.insert(name.clone(), Compiled { resource: Arc::clone(resource), spec, result });
+                self.0.insert(name.clone(), Compiled { spec, result });
             }
             let problems = self.problems(name);
             let empty = resource.spec.attributes.is_empty() && exported(&resource.spec).is_none();
@@ -64,15 +63,10 @@ impl CompiledProfiles {
         }
     }
 
-    /// The compiled profile; `None` when there is none of that name, or it does not compile.
-    pub(super) fn get(&self, name: &ResourceName) -> Option<(&KollectProfileSpec, &Arc<Profile>)> {
+    /// The compiled profile and what it is compiled from; `None` when there is none of that name, or it does not compile.
+    pub(super) fn get(&self, name: &ResourceName) -> Option<(&ProfileSpec, &Arc<Profile>)> {
         let compiled = self.0.get(name)?;
-        Some((&compiled.resource.spec, compiled.result.as_ref().ok()?))
-    }
-
-    /// What the profile of that name is compiled from.
-    pub(super) fn spec(&self, name: &ResourceName) -> Option<&ProfileSpec> {
-        self.0.get(name).map(|compiled| &compiled.spec)
+        Some((&compiled.spec, compiled.result.as_ref().ok()?))
     }
 
     fn problems(&self, name: &ResourceName) -> &[CompileProblem] {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kollect_dataflows::data::TargetName;
+use kollect_dataflows::data::{Gvk, TargetName};
 use kollect_dataflows::extract::{
     AttributeSpec, LabelSelector, MAX_GROUPS, Profile, ProfileSpec, RuleProblem, RuleSpec, Selection,
     SelectionSpec,
@@ -16,7 +16,7 @@ use super::problem::{ResourceRef, reason};
 use super::profiles::{self, CompiledProfiles};
 use super::sight::Selectors;
 use super::{ActiveTarget, Input, Plan, ResourceName, TargetPlan};
-use crate::api::{self, KollectProfileSpec, KollectTargetSpec, ResourceRule};
+use crate::api::{self, KollectTargetSpec, ResourceRule};
 
 /// The kind of the resources.
 pub(super) const KIND: &str = "KollectTarget";
@@ -58,7 +58,6 @@ pub(super) fn plan(
             profile.targets += 1;
         }
         let usable = plan.profiles.get(&profile).map(|profile| profile.usable);
-        let compiled_from = profiles.spec(&profile);
         let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
         let first = reporter.problems.len();
         check_profile(&target.spec, &profile, usable, &mut reporter);
@@ -81,9 +80,8 @@ pub(super) fn plan(
             _ if target.spec.suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
             (Some(why), ..) => held(reason::SPEC_INVALID, why.message.clone()),
             (None, Some(problem), ..) => held(problem.reason, problem.message.clone()),
-            (None, None, Some(parts), Some((_, profile))) => {
-                let spec = compiled_from.cloned().unwrap_or_default();
-                TargetPlan::Active(parts.activate(&target.spec, &spec, profile, input))
+            (None, None, Some(parts), Some((spec, profile))) => {
+                TargetPlan::Active(parts.activate(&target.spec, spec, profile, input))
             }
             // Whatever is missing has been reported, so this does not happen; nothing is collected by mistake.
             (None, ..) => held(reason::PROFILE_INVALID, "the profile can't be used".to_owned()),
@@ -145,7 +143,7 @@ impl Parts {
     /// `None` when a selector or rule can't be used; all of these are reported.
     fn of(
         spec: &KollectTargetSpec,
-        profile: Option<&KollectProfileSpec>,
+        profile: Option<&ProfileSpec>,
         compiler: &mut Compiler<'_>,
         reporter: &mut Reporter<'_>,
     ) -> Option<Self> {
@@ -178,7 +176,8 @@ impl Parts {
         compiler.compile(&all).map_err(|problems| report(problems, reporter)).ok()?;
         all.rules.retain(|rule| {
             let gvk = spec.resource_rules.get(rule.index).map(|rule| &rule.gvk);
-            profile.is_some_and(|profile| gvk == Some(&profile.target_gvk))
+            let gvk = gvk.map(|gvk| Gvk::new(&gvk.group, &gvk.version, &gvk.kind));
+            profile.is_some_and(|profile| gvk.as_ref() == Some(&profile.gvk))
         });
         let (selection, active_rules) = (compiler.compile(&all).ok()?, Some(all.rules.len()));
         Some(Self { spec: all, selection, selectors, active_rules })

@@ -154,11 +154,6 @@ impl Profile {
         &self.gvk
     }
 
-    /// Whether it may read the values of Secrets.
-    pub fn allows_secrets(&self) -> bool {
-        self.allow_secrets
-    }
-
     /// Adds what the profile reads of an object.
     pub(super) fn add_reads(&self, reads: &mut Reads) {
         self.attributes.iter().for_each(|attribute| attribute.source.add_reads(reads));

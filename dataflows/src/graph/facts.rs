@@ -102,8 +102,9 @@ impl Facts {
             Change::ForgetWatch(watch) => vec![Command::ForgetWatch(watch)],
             Change::RemoveTarget(target) => {
                 let mut commands = vec![Command::RemoveTarget(target)];
-                let fed: Vec<_> = self.feeds.keys().filter(|(of, _)| *of == target).copied().collect();
-                for (_, inventory) in fed {
+                let fed = self.feeds.range((target, InventoryId(0))..=(target, InventoryId(u32::MAX)));
+                let fed: Vec<InventoryId> = fed.map(|((_, inventory), _)| *inventory).collect();
+                for inventory in fed {
                     commands.extend(self.feed(target, inventory, None));
                 }
                 commands.extend(self.forget(target, |_| true));
@@ -140,8 +141,10 @@ impl Facts {
     }
 
     fn forget(&mut self, target: TargetId, forgets: impl Fn(GateSetting) -> bool) -> Vec<Command> {
-        let keys = self.sees.keys().filter(|(of, setting, _)| *of == target && forgets(*setting));
-        let keys: Vec<_> = keys.cloned().collect();
+        // The least key of the target, in the order of settings and scopes.
+        let first = (target, GateSetting(0), Scope::Everywhere);
+        let of_target = self.sees.range(first..).map(|(key, _)| key).take_while(|(of, ..)| *of == target);
+        let keys: Vec<_> = of_target.filter(|(_, setting, _)| forgets(*setting)).cloned().collect();
         keys.into_iter().flat_map(|(target, setting, scope)| self.see(target, setting, scope, None)).collect()
     }
 }
