@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{Fact, TargetPlan};
+use super::facts::Change;
 use crate::data::{TargetId, WatchId};
 
 /// The number of one list of a watch, begun by [`super::Handle::list_begin`].
@@ -32,11 +32,7 @@ pub(super) enum Command {
     Deleted { watch: WatchId, key: ObjectKey, version: u64 },
     ListEnd { watch: WatchId, list: ListId },
     ListAbandoned { watch: WatchId, list: ListId },
-    SetTarget(Arc<TargetPlan>),
-    HoldTarget(TargetId),
-    RemoveTarget(TargetId),
-    ForgetWatch(WatchId),
-    Fact(Fact, isize),
+    Change(Change),
     Mark(u64),
 }
 

@@ -1,26 +1,23 @@
 //! The dataflow itself: one graph, built once a worker.
 //!
 //! ```text
-//! commands ─► observe+extract ─┬─► rows ─────────► arranged by view ────────────────────────┐
-//!                              ├─► problems ─────► arranged by view ──┐                     │
-//!                              ├─► views ─┐                           │                     │
-//!                              └─► facts ─┼─► sees ──► visible views ─┼─► (with feeds) routes
-//!                                         └─► feeds                   │                     │ by view
-//!                                                                     ▼                     ▼
-//!                                               visible problems, objects selected   select and merge (join)
-//!                                                                                           │            │
-//!                                                                                       keep all    by resource
-//!                                                                                           │            ▼
-//!                                                                                           │     dedupe (reduce)
-//!                                                                                           ▼            │
-//!                                                                  inventory rows, arranged ◄────────────┘
-//!                                                                     │             │
-//!                                                                  deltas       snapshots
+//! commands ─► observe+extract ─┬─► rows ────► arranged by view ───────────┐
+//!             (and sight)      ├─► routes ──► arranged by view ───────────┴─► select and merge (join)
+//!                              ├─► problems ► arranged by view ──┐                 │            │
+//!                              └─► visible ─► arranged by view ──┤             keep all    by resource
+//!                                                                ▼                 │            ▼
+//!                                                       visible problems (join)    │     dedupe (reduce)
+//!                                                                                  ▼            │
+//!                                                        inventory rows, arranged ◄─────────────┘
+//!                                                           │             │
+//!                                                        deltas       snapshots
 //! ```
 //!
-//! A *view* is what rows have in common that become visible together (see [`super::views`]). Facts are joined with views and with
-//! each other first, so that selecting and merging is one join, rows are arranged once for both, and a fact that changes nothing for
-//! a view costs nothing for its rows.
+//! A *view* is what rows have in common that become visible together. What facts say is worked out for views, by the operator
+//! that gives them (see [`super::views`]): selecting and merging is then one join, rows are arranged once for it, and a fact that
+//! changes nothing for a view costs nothing for its rows. It could be a handful of joins of facts and views, too; but each
+//! arrangement takes part in every epoch, also when nothing in it changes, and these few hardly ever change: they made a change of
+//! one row half as dear again.
 //!
 //! Every worker is fed all facts and its own share of the objects, so rows never travel: all arrangements are local
 //! to the worker but the one of dedupe, whose rows meet by inventory and uid.
@@ -28,7 +25,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::VecCollection;
@@ -45,9 +41,9 @@ use timely::dataflow::operators::{Input as _, Probe as _};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope as TimelyScope, Stream};
 
 use super::command::{Command, ListId};
-use super::facts::{Dedupe, Fact, Scope};
-use super::objects::{ObjectTable, Problem};
-use super::views::{View, ViewId};
+use super::facts::Dedupe;
+use super::objects::{Differences, ObjectTable, Problem};
+use super::views::{Route, ViewId};
 use crate::data::{Delta, InventoryId, Row, TargetId};
 
 /// The graph's logical time: the number of an epoch.
@@ -87,32 +83,13 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
     let commands = scope.clone().input_from(&mut input);
     let probe = ProbeHandle::new();
 
-    let Extracted { rows, problems, views, facts } = observe_and_extract(commands, Rc::clone(&part));
-
-    let feeds = facts.clone().flat_map(|fact| match fact {
-        Fact::Feeds { target, inventory, dedupe } => Some((target, (inventory, dedupe))),
-        Fact::Sees { .. } => None,
-    });
-    let visible = visible(views, facts);
-    let routes = arrange(visible.clone().map(|(view, target)| (target, view)), "visible by target")
-        .join_core(arrange(feeds, "feeds"), |_target, view, feed| Some((*view, *feed)));
-
-    let (rows, visible) = (arrange(rows, "rows"), arrange(visible, "visible"));
-    let counted = Rc::clone(&part);
-    rows.clone()
-        .join_core(visible.clone(), |_view, _row, target| Some(*target))
-        .inspect_batch(move |_epoch, updates| {
-            let mut part = counted.borrow_mut();
-            for (target, _, diff) in updates {
-                *part.selected.entry(*target).or_default() += *diff;
-            }
-        })
-        .probe_with(&probe);
+    let Extracted { rows, routes, problems, visible } = observe_and_extract(commands, Rc::clone(&part));
 
     // Select and merge.
-    let merged = rows.join_core(arrange(routes, "routes"), |_view, row, (inventory, dedupe)| {
-        Some((*inventory, *dedupe, row.clone()))
-    });
+    let merged = arrange(rows, "rows")
+        .join_core(arrange(routes, "routes"), |_view, row, (inventory, dedupe)| {
+            Some((*inventory, *dedupe, row.clone()))
+        });
     let kept = merged
         .clone()
         .flat_map(|(inventory, dedupe, row)| (dedupe == Dedupe::KeepAll).then_some((inventory, row)));
@@ -131,7 +108,7 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
     collect_deltas(inventories.stream.clone(), Rc::clone(&part)).probe_with(&probe);
 
     let problems = arrange(problems, "problems")
-        .join_core(visible, |_view, problem, target| Some((*target, problem.clone())));
+        .join_core(arrange(visible, "visible"), |_view, problem, target| Some((*target, problem.clone())));
     let collected = Rc::clone(&part);
     problems
         .inspect_batch(move |_epoch, updates| {
@@ -141,44 +118,6 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
         .probe_with(&probe);
 
     Dataflow { input, probe, part, inventories: inventories.trace }
-}
-
-/// The views whose rows can be seen, and their targets.
-///
-/// What is said of a namespace stands in place of what is said of everywhere. All of this is about views, of which there are few:
-/// a namespace that opens or closes costs what its own views cost, and then the rows of those that really change.
-fn visible<'s>(
-    views: VecCollection<'s, Epoch, (View, ViewId), isize>,
-    facts: VecCollection<'s, Epoch, Fact, isize>,
-) -> VecCollection<'s, Epoch, (ViewId, TargetId), isize> {
-    let sees = facts.flat_map(|fact| match fact {
-        Fact::Sees { target, setting, scope, gates } => Some(((target, setting), (scope, gates))),
-        Fact::Feeds { .. } => None,
-    });
-    let everywhere = sees.clone().flat_map(|(target, (scope, gates))| match scope {
-        Scope::Everywhere => Some((target, gates)),
-        Scope::Namespace(_) => None,
-    });
-    let named = sees.flat_map(|((target, setting), (scope, gates))| match scope {
-        Scope::Everywhere => None,
-        Scope::Namespace(namespace) => Some(((target, setting, namespace), gates)),
-    });
-    let by_target =
-        views.clone().map(|(view, id)| ((view.target, view.setting), (view.namespace, view.gates, id)));
-    let by_namespace =
-        views.map(|(view, id)| ((view.target, view.setting, view.namespace), (view.gates, id)));
-    let named = arrange(named, "sees in namespaces");
-    let anywhere = arrange(by_target, "views by target").join_core(
-        arrange(everywhere, "sees everywhere"),
-        |(target, setting), (namespace, gates, id), open| {
-            gates.meets(*open).then(|| ((*target, *setting, Arc::clone(namespace)), *id))
-        },
-    );
-    let overruled = arrange(anywhere.clone(), "visible everywhere")
-        .join_core(named.clone(), |(target, ..), id, _| Some((*id, *target)));
-    let in_namespaces = arrange(by_namespace, "views by namespace")
-        .join_core(named, |(target, ..), (gates, id), open| gates.meets(*open).then_some((*id, *target)));
-    anywhere.map(|((target, ..), id)| (id, target)).concat(overruled.negate()).concat(in_namespaces)
 }
 
 /// Arranges a collection without moving it to other workers.
@@ -203,9 +142,9 @@ where
 /// What comes out of the hand-written operator.
 struct Extracted<'s> {
     rows: VecCollection<'s, Epoch, (ViewId, Row), isize>,
+    routes: VecCollection<'s, Epoch, (ViewId, Route), isize>,
     problems: VecCollection<'s, Epoch, (ViewId, Problem), isize>,
-    views: VecCollection<'s, Epoch, (View, ViewId), isize>,
-    facts: VecCollection<'s, Epoch, Fact, isize>,
+    visible: VecCollection<'s, Epoch, (ViewId, TargetId), isize>,
 }
 
 /// The hand-written operator: see [`ObjectTable`].
@@ -216,48 +155,50 @@ fn observe_and_extract<'s>(
     let mut builder = OperatorBuilder::new("observe and extract".to_owned(), commands.scope());
     let mut input = builder.new_input(commands, Pipeline);
     let (rows, rows_stream) = builder.new_output::<Updates<(ViewId, Row)>>();
+    let (routes, routes_stream) = builder.new_output::<Updates<(ViewId, Route)>>();
     let (problems, problems_stream) = builder.new_output::<Updates<(ViewId, Problem)>>();
-    let (views, views_stream) = builder.new_output::<Updates<(View, ViewId)>>();
-    let (facts, facts_stream) = builder.new_output::<Updates<Fact>>();
+    let (visible, visible_stream) = builder.new_output::<Updates<(ViewId, TargetId)>>();
     let mut rows = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows);
+    let mut routes = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(routes);
     let mut problems = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems);
-    let mut views = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(views);
-    let mut facts = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(facts);
+    let mut visible = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(visible);
     builder.build(move |_capabilities| {
         let mut objects = ObjectTable::default();
         move |_frontiers| {
             let mut rows = rows.activate();
+            let mut routes = routes.activate();
             let mut problems = problems.activate();
-            let mut views = views.activate();
-            let mut facts = facts.activate();
+            let mut visible = visible.activate();
             input.for_each_time(|time, batches| {
                 let epoch = *time.time();
                 for commands in batches.flat_map(|batch| batch.drain(..)) {
-                    let differences = objects.apply(commands);
-                    rows.session(&time)
-                        .give_iterator(differences.rows.into_iter().map(|(row, diff)| (row, epoch, diff)));
-                    problems
-                        .session(&time)
-                        .give_iterator(differences.problems.into_iter().map(|(p, diff)| (p, epoch, diff)));
-                    views
-                        .session(&time)
-                        .give_iterator(differences.views.into_iter().map(|(view, diff)| (view, epoch, diff)));
-                    facts
-                        .session(&time)
-                        .give_iterator(differences.facts.into_iter().map(|(fact, diff)| (fact, epoch, diff)));
+                    let Differences { rows: of_rows, problems: of_problems, sights, lists, marks } =
+                        objects.apply(commands);
+                    rows.session(&time).give_iterator(at(epoch, of_rows));
+                    routes.session(&time).give_iterator(at(epoch, sights.routes));
+                    problems.session(&time).give_iterator(at(epoch, of_problems));
+                    visible.session(&time).give_iterator(at(epoch, sights.visible));
                     let mut part = part.borrow_mut();
-                    part.lists.extend(differences.lists);
-                    part.marks.extend(differences.marks);
+                    for (target, diff) in sights.selected {
+                        *part.selected.entry(target).or_default() += diff;
+                    }
+                    part.lists.extend(lists);
+                    part.marks.extend(marks);
                 }
             });
         }
     });
     Extracted {
         rows: rows_stream.as_collection(),
+        routes: routes_stream.as_collection(),
         problems: problems_stream.as_collection(),
-        views: views_stream.as_collection(),
-        facts: facts_stream.as_collection(),
+        visible: visible_stream.as_collection(),
     }
+}
+
+/// Differences as updates at an epoch.
+fn at<D>(epoch: Epoch, differences: Vec<(D, isize)>) -> impl Iterator<Item = (D, Epoch, isize)> {
+    differences.into_iter().map(move |(data, diff)| (data, epoch, diff))
 }
 
 /// Reads the deltas off each new batch of the inventories' arrangement: its rows are consolidated and in order, so

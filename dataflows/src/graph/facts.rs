@@ -1,14 +1,14 @@
 //! Facts: the small relations that say which pipelines there are.
 //!
 //! Pipelines are data, not dataflows: a target that starts to feed an inventory, or a namespace that a target may
-//! now see, is one fact more. The graph joins facts with rows, so a new fact costs what it changes.
+//! now see, is one fact more. From facts follows where the rows of each view go (see [`super::views`]), and that is joined with
+//! rows, so a new fact costs what it changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Command;
 use crate::data::{InventoryId, TargetId, TargetName, WatchId};
 use crate::extract::{Gates, Profile, Selection};
 
@@ -79,83 +79,99 @@ pub enum Change {
     },
 }
 
-/// One fact, as it flows through the graph.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) enum Fact {
-    Feeds { target: TargetId, inventory: InventoryId, dedupe: Dedupe },
-    Sees { target: TargetId, setting: GateSetting, scope: Scope, gates: Gates },
-}
-
-/// The facts that hold, so that each is fed once, and taken back as it was fed.
+/// The facts that hold. Every worker keeps them all: they are few, and of each the worker needs those of its own views.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    feeds: BTreeMap<(TargetId, InventoryId), Dedupe>,
-    sees: BTreeMap<(TargetId, GateSetting, Scope), Gates>,
+    feeds: BTreeMap<TargetId, BTreeMap<InventoryId, Dedupe>>,
+    sights: BTreeMap<(TargetId, GateSetting), Sight>,
+}
+
+/// Where which gates of a target are open.
+#[derive(Debug, Default)]
+struct Sight {
+    everywhere: Option<Gates>,
+    /// What is said of a namespace stands in place of what is said of everywhere.
+    namespaces: BTreeMap<Arc<str>, Gates>,
+}
+
+/// For whose rows another fact may hold than before.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Touched {
+    pub(super) target: TargetId,
+    /// Only for rows of this namespace.
+    pub(super) namespace: Option<Arc<str>>,
 }
 
 impl Facts {
-    /// Takes a change in, and gives what the graph has to be told.
-    pub(super) fn change(&mut self, change: Change) -> Vec<Command> {
-        match change {
-            Change::SetTarget(plan) => vec![Command::SetTarget(plan)],
-            Change::HoldTarget(target) => vec![Command::HoldTarget(target)],
-            Change::ForgetWatch(watch) => vec![Command::ForgetWatch(watch)],
-            Change::RemoveTarget(target) => {
-                let mut commands = vec![Command::RemoveTarget(target)];
-                let fed = self.feeds.range((target, InventoryId(0))..=(target, InventoryId(u32::MAX)));
-                let fed: Vec<InventoryId> = fed.map(|((_, inventory), _)| *inventory).collect();
-                for inventory in fed {
-                    commands.extend(self.feed(target, inventory, None));
-                }
-                commands.extend(self.forget(target, |_| true));
-                commands
-            }
-            Change::Feed { target, inventory, dedupe } => self.feed(target, inventory, dedupe),
-            Change::See { target, setting, scope, gates } => self.see(target, setting, scope, gates),
-            Change::KeepSetting { target, setting } => self.forget(target, |other| other != setting),
-        }
-    }
-
-    fn feed(&mut self, target: TargetId, inventory: InventoryId, dedupe: Option<Dedupe>) -> Vec<Command> {
-        let key = (target, inventory);
-        let old = match dedupe {
-            Some(dedupe) => self.feeds.insert(key, dedupe),
-            None => self.feeds.remove(&key),
+    /// Rows of the target belong to the inventory, or not any more.
+    pub(super) fn feed(
+        &mut self,
+        target: TargetId,
+        inventory: InventoryId,
+        dedupe: Option<Dedupe>,
+    ) -> Touched {
+        let feeds = self.feeds.entry(target).or_default();
+        match dedupe {
+            Some(dedupe) => feeds.insert(inventory, dedupe),
+            None => feeds.remove(&inventory),
         };
-        replaced(old, dedupe, |dedupe| Fact::Feeds { target, inventory, dedupe })
+        if feeds.is_empty() {
+            self.feeds.remove(&target);
+        }
+        Touched { target, namespace: None }
     }
 
-    fn see(
+    /// These gates of the target are open there, or nothing is said of the place any more.
+    pub(super) fn see(
         &mut self,
         target: TargetId,
         setting: GateSetting,
         scope: Scope,
         gates: Option<Gates>,
-    ) -> Vec<Command> {
-        let key = (target, setting, scope.clone());
-        let old = match gates {
-            Some(gates) => self.sees.insert(key, gates),
-            None => self.sees.remove(&key),
+    ) -> Touched {
+        let sight = self.sights.entry((target, setting)).or_default();
+        let namespace = match scope {
+            Scope::Everywhere => {
+                sight.everywhere = gates;
+                None
+            }
+            Scope::Namespace(namespace) => {
+                match gates {
+                    Some(gates) => sight.namespaces.insert(Arc::clone(&namespace), gates),
+                    None => sight.namespaces.remove(&namespace),
+                };
+                Some(namespace)
+            }
         };
-        replaced(old, gates, |gates| Fact::Sees { target, setting, scope: scope.clone(), gates })
+        if sight.everywhere.is_none() && sight.namespaces.is_empty() {
+            self.sights.remove(&(target, setting));
+        }
+        Touched { target, namespace }
     }
 
-    fn forget(&mut self, target: TargetId, forgets: impl Fn(GateSetting) -> bool) -> Vec<Command> {
-        // The least key of the target, in the order of settings and scopes.
-        let first = (target, GateSetting(0), Scope::Everywhere);
-        let of_target = self.sees.range(first..).map(|(key, _)| key).take_while(|(of, ..)| *of == target);
-        let keys: Vec<_> = of_target.filter(|(_, setting, _)| forgets(*setting)).cloned().collect();
-        keys.into_iter().flat_map(|(target, setting, scope)| self.see(target, setting, scope, None)).collect()
+    /// Forgets what was said of other settings of the target.
+    pub(super) fn keep_setting(&mut self, target: TargetId, setting: GateSetting) -> Touched {
+        self.sights.retain(|(of, other), _| *of != target || *other == setting);
+        Touched { target, namespace: None }
     }
-}
 
-/// The commands that put a fact in place of another.
-fn replaced<T: Copy + PartialEq>(old: Option<T>, new: Option<T>, fact: impl Fn(T) -> Fact) -> Vec<Command> {
-    if old == new {
-        return Vec::new();
+    /// Forgets all facts about a target.
+    pub(super) fn remove(&mut self, target: TargetId) -> Touched {
+        self.feeds.remove(&target);
+        self.sights.retain(|(of, _), _| *of != target);
+        Touched { target, namespace: None }
     }
-    let command = |value: Option<T>, diff| value.map(|value| Command::Fact(fact(value), diff));
-    command(old, -1).into_iter().chain(command(new, 1)).collect()
+
+    /// The gates of a target that are open in a namespace.
+    pub(super) fn open(&self, target: TargetId, setting: GateSetting, namespace: &str) -> Gates {
+        let Some(sight) = self.sights.get(&(target, setting)) else { return Gates::NONE };
+        sight.namespaces.get(namespace).copied().or(sight.everywhere).unwrap_or(Gates::NONE)
+    }
+
+    /// The inventories that a target feeds.
+    pub(super) fn feeds(&self, target: TargetId) -> impl Iterator<Item = (InventoryId, Dedupe)> {
+        self.feeds.get(&target).into_iter().flatten().map(|(inventory, dedupe)| (*inventory, *dedupe))
+    }
 }
 
 /// What a target extracts from the objects of one watch.

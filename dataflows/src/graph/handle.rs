@@ -1,15 +1,15 @@
 //! The feeding end.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher as _;
 
 use super::GraphClosed;
 use super::command::{Command, ListId, ListScope, ObjectKey};
-use super::facts::{Change, Facts};
+use super::facts::Change;
 use super::queue::Queue;
 use crate::data::WatchId;
 
@@ -29,7 +29,6 @@ struct Feeder {
     /// Keys of the object hash: random, so that nobody can make names that collide.
     keys: (u64, u64),
     next: AtomicU64,
-    facts: Mutex<Facts>,
 }
 
 impl Drop for Feeder {
@@ -42,7 +41,7 @@ impl Handle {
     pub(super) fn new(queue: Arc<Queue>) -> Self {
         let random = RandomState::new();
         let keys = (random.hash_one(1), random.hash_one(2));
-        let feeder = Feeder { queue, keys, next: AtomicU64::new(1), facts: Mutex::default() };
+        let feeder = Feeder { queue, keys, next: AtomicU64::new(1) };
         Self { feeder: Arc::new(feeder) }
     }
 
@@ -118,9 +117,7 @@ impl Handle {
     /// # Errors
     /// [`GraphClosed`].
     pub fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), GraphClosed> {
-        let mut facts = self.feeder.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        let commands: Vec<Command> = changes.into_iter().flat_map(|change| facts.change(change)).collect();
-        // Fed under the lock: the order of facts is the order of their changes here.
+        let commands: Vec<Command> = changes.into_iter().map(Command::Change).collect();
         if self.feeder.queue.push_all(&commands) { Ok(()) } else { Err(GraphClosed) }
     }
 

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::command::{Command, ListId, ListScope, ObjectKey};
-use super::facts::{Fact, TargetPlan};
-use super::views::{View, ViewId, ViewOf, Views};
+use super::facts::{Change, Facts, TargetPlan};
+use super::views::{SightChanges, ViewId, ViewOf, Views};
 use crate::data::{Row, RowParts, TargetId, WatchId};
 use crate::extract::{AttributeProblem, Document, Gates, Projection};
 
@@ -43,8 +43,7 @@ pub struct Problem {
 pub(super) struct Differences {
     pub(super) rows: Vec<((ViewId, Row), isize)>,
     pub(super) problems: Vec<((ViewId, Problem), isize)>,
-    pub(super) views: Vec<((View, ViewId), isize)>,
-    pub(super) facts: Vec<(Fact, isize)>,
+    pub(super) sights: SightChanges,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
 }
@@ -95,11 +94,19 @@ impl Output<'_> {
     fn insert(&mut self, view: ViewOf<'_>, row: Row) -> Given {
         let target = view.target;
         let view = self.views.enter(view);
+        self.views.count_row(view, 1);
         self.differences.rows.push(((view, row.clone()), 1));
         Given { target, view, row }
     }
 
+    /// Puts another row in place of one of the same view.
+    fn replace(&mut self, given: &mut Given, row: Row) {
+        let old = std::mem::replace(&mut given.row, row.clone());
+        self.differences.rows.extend([((given.view, old), -1), ((given.view, row), 1)]);
+    }
+
     fn retract(&mut self, given: &Given) {
+        self.views.count_row(given.view, -1);
         self.views.leave(given.view);
         self.differences.rows.push(((given.view, given.row.clone()), -1));
     }
@@ -152,6 +159,7 @@ struct Watch {
 #[derive(Default)]
 pub(super) struct ObjectTable {
     watches: BTreeMap<WatchId, Watch>,
+    facts: Facts,
     views: Views,
     /// The watch of each target that has rows or a plan.
     targets: HashMap<TargetId, WatchId>,
@@ -169,7 +177,7 @@ impl ObjectTable {
         for watch in self.watches.values_mut() {
             watch.evaluate_pending(&mut out);
         }
-        differences.views = views.settle();
+        differences.sights = views.settle(&self.facts);
         self.views = views;
         differences
     }
@@ -192,23 +200,37 @@ impl ObjectTable {
             Command::ListAbandoned { watch, list } => {
                 self.watches.entry(watch).or_default().close_list(list);
             }
-            Command::SetTarget(plan) => self.set_target(plan, out),
-            Command::HoldTarget(target) => {
+            Command::Change(change) => self.change(change, out),
+            Command::Mark(mark) => out.differences.marks.push(mark),
+        }
+    }
+
+    fn change(&mut self, change: Change, out: &mut Output<'_>) {
+        let touched = match change {
+            Change::SetTarget(plan) => return self.set_target(plan, out),
+            Change::HoldTarget(target) => {
                 if let Some(watch) = self.watch_of(target) {
                     // What came before the hold still counts.
                     watch.evaluate_pending(out);
                     watch.drop_plan(target);
                 }
+                return;
             }
-            Command::RemoveTarget(target) => self.remove_target(target, out),
-            Command::ForgetWatch(watch) => {
+            Change::RemoveTarget(target) => {
+                self.remove_target(target, out);
+                self.facts.remove(target)
+            }
+            Change::ForgetWatch(watch) => {
                 if let Some(watch) = self.watches.get_mut(&watch) {
                     watch.forget();
                 }
+                return;
             }
-            Command::Fact(fact, diff) => out.differences.facts.push((fact, diff)),
-            Command::Mark(mark) => out.differences.marks.push(mark),
-        }
+            Change::Feed { target, inventory, dedupe } => self.facts.feed(target, inventory, dedupe),
+            Change::See { target, setting, scope, gates } => self.facts.see(target, setting, scope, gates),
+            Change::KeepSetting { target, setting } => self.facts.keep_setting(target, setting),
+        };
+        out.views.touch(&touched);
     }
 
     fn watch_of(&mut self, target: TargetId) -> Option<&mut Watch> {
@@ -444,9 +466,11 @@ impl Known {
             (None, None) => {}
             (Some(at), Some((view, row))) => {
                 let old = &mut self.rows[at];
-                if old.row != row || !out.views.is(old.view, view) {
+                if !out.views.is(old.view, view) {
                     out.retract(old);
                     *old = out.insert(view, row);
+                } else if old.row != row {
+                    out.replace(old, row);
                 }
             }
             (Some(at), None) => {
