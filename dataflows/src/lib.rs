@@ -32,6 +32,7 @@
 //!
 //! - [`data`]: rows, keys, hashes, deltas. All that most users of this crate need.
 //! - [`extract`]: from an object's bytes to attributes: JSONPath, CEL, label selectors.
+//! - [`rollup`]: rows grouped, and numbers about each group.
 //! - [`graph`]: the graph itself, with an example.
 //!
 //! There is no Kubernetes client in here, no network, no file and no async runtime: the crate is pure computation on threads of
@@ -40,3 +41,4 @@
 pub mod data;
 pub mod extract;
 pub mod graph;
+pub mod rollup;

@@ -13,5 +13,5 @@ mod names;
 mod row;
 
 pub use delta::Delta;
-pub use names::{Gvk, InventoryId, TargetId, TargetName, WatchId};
+pub use names::{Gvk, InventoryId, RollupId, TargetId, TargetName, WatchId};
 pub use row::{Digest, Row, RowHash, RowKey, RowParts};

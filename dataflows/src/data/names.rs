@@ -13,6 +13,10 @@ pub struct TargetId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InventoryId(pub u32);
 
+/// The number that stands for a rollup, as it is defined, inside one process; assigned as [`TargetId`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RollupId(pub u32);
+
 /// The number that stands for one watch, that is one stream of objects of one kind, inside one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WatchId(pub u32);

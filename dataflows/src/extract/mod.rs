@@ -98,6 +98,7 @@ pub use guard::ALLOW_SECRET_EXTRACTION;
 pub use problem::{AttributeProblem, CompileProblem};
 pub use profile::{AttributeSpec, Extraction, Profile, ProfileSpec};
 pub use projection::Projection;
+pub(crate) use quantity::Quantity;
 pub use resource::{Include, Preset, PruneSpec, ResourceSpec};
 pub use selection::{
     ExplainedRule, Explanation, Gates, MAX_GROUPS, RuleProblem, RuleSpec, Selection, SelectionSpec,

@@ -25,7 +25,7 @@ const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 /// An amount of a resource. Two that are equal may be written differently: `1k` and `1e3`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quantity {
+pub(crate) struct Quantity {
     /// In billionths.
     nano: i128,
     family: Family,
@@ -46,8 +46,11 @@ enum Suffix {
 }
 
 impl Quantity {
+    /// Billionths in one.
+    pub(crate) const ONE: i128 = ONE;
+
     /// Reads a quantity. `None` for a text that is none, or is one out of range.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (negative, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -65,6 +68,11 @@ impl Quantity {
             }
         };
         Some(Self { nano: if negative { -magnitude } else { magnitude }, family })
+    }
+
+    /// How many billionths it is.
+    pub(crate) fn billionths(self) -> i128 {
+        self.nano
     }
 
     /// -1, 0 or 1.

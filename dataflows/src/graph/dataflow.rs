@@ -9,8 +9,8 @@
 //!                                                       visible problems (join)    │     dedupe (reduce)
 //!                                                                                  ▼            │
 //!                                                        inventory rows, arranged ◄─────────────┘
-//!                                                           │             │
-//!                                                        deltas       snapshots
+//!                                                           │       │        │
+//!                                                        deltas  snapshots  rollups (join with their definitions, groups)
 //! ```
 //!
 //! A *view* is what rows have in common that become visible together. What facts say is worked out for views, by the operator
@@ -20,7 +20,7 @@
 //! one row half as dear again.
 //!
 //! Every worker is fed all facts and its own share of the objects, so rows never travel: all arrangements are local
-//! to the worker but the one of dedupe, whose rows meet by inventory and uid.
+//! to the worker but the one of dedupe, whose rows meet by inventory and uid. What rows add to a rollup meets by rollup.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,12 +37,13 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
-use timely::dataflow::operators::{Input as _, Probe as _};
+use timely::dataflow::operators::{Exchange as _, Input as _, Probe as _};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope as TimelyScope, Stream};
 
 use super::command::{Command, ListId};
-use super::facts::Dedupe;
+use super::facts::{Dedupe, Definition};
 use super::objects::{Differences, ObjectTable, Problem};
+use super::rollups::{RollupPart, Rollups};
 use super::views::{Route, ViewId};
 use crate::data::{Delta, InventoryId, Row, TargetId};
 
@@ -63,6 +64,7 @@ pub(super) struct Part {
     pub(super) problems: Vec<(TargetId, Problem, isize)>,
     /// By how much the number of objects that a target selects has changed.
     pub(super) selected: HashMap<TargetId, isize>,
+    pub(super) rollups: Vec<RollupPart>,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
 }
@@ -73,6 +75,7 @@ pub(super) struct Dataflow {
     pub(super) probe: ProbeHandle<Epoch>,
     /// What the epoch under way has given so far.
     pub(super) part: Rc<RefCell<Part>>,
+    pub(super) rollups: Rc<RefCell<Rollups>>,
     pub(super) inventories: InventoryTrace,
 }
 
@@ -83,7 +86,8 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
     let commands = scope.clone().input_from(&mut input);
     let probe = ProbeHandle::new();
 
-    let Extracted { rows, routes, problems, visible } = observe_and_extract(commands, Rc::clone(&part));
+    let Extracted { rows, routes, problems, visible, definitions } =
+        observe_and_extract(commands, Rc::clone(&part));
 
     // Select and merge.
     let merged = arrange(rows, "rows")
@@ -107,6 +111,23 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
     let inventories = arrange(kept.concat(winners), "inventories");
     collect_deltas(inventories.stream.clone(), Rc::clone(&part)).probe_with(&probe);
 
+    // A rollup is kept whole by one worker, whose rows it meets by the rollup's number.
+    let rollups = Rc::new(RefCell::new(Rollups::default()));
+    let rolled_up = Rc::clone(&rollups);
+    inventories
+        .clone()
+        .join_core(arrange(definitions, "rollups"), |_inventory, row, (rollup, spec)| {
+            Some((*rollup, spec.contribution(row)))
+        })
+        .inner
+        .exchange(|((rollup, _), _, _)| rollup.0.into())
+        .as_collection()
+        .inspect_batch(move |_epoch, updates| {
+            let mut rollups = rolled_up.borrow_mut();
+            updates.iter().for_each(|((rollup, row), _, diff)| rollups.update(*rollup, row, *diff));
+        })
+        .probe_with(&probe);
+
     let problems = arrange(problems, "problems")
         .join_core(arrange(visible, "visible"), |_view, problem, target| Some((*target, problem.clone())));
     let collected = Rc::clone(&part);
@@ -117,7 +138,7 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
         })
         .probe_with(&probe);
 
-    Dataflow { input, probe, part, inventories: inventories.trace }
+    Dataflow { input, probe, part, rollups, inventories: inventories.trace }
 }
 
 /// Arranges a collection without moving it to other workers.
@@ -145,6 +166,7 @@ struct Extracted<'s> {
     routes: VecCollection<'s, Epoch, (ViewId, Route), isize>,
     problems: VecCollection<'s, Epoch, (ViewId, Problem), isize>,
     visible: VecCollection<'s, Epoch, (ViewId, TargetId), isize>,
+    definitions: VecCollection<'s, Epoch, Definition, isize>,
 }
 
 /// The hand-written operator: see [`ObjectTable`].
@@ -158,10 +180,12 @@ fn observe_and_extract<'s>(
     let (routes, routes_stream) = builder.new_output::<Updates<(ViewId, Route)>>();
     let (problems, problems_stream) = builder.new_output::<Updates<(ViewId, Problem)>>();
     let (visible, visible_stream) = builder.new_output::<Updates<(ViewId, TargetId)>>();
+    let (definitions, definitions_stream) = builder.new_output::<Updates<Definition>>();
     let mut rows = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows);
     let mut routes = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(routes);
     let mut problems = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems);
     let mut visible = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(visible);
+    let mut definitions = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(definitions);
     builder.build(move |_capabilities| {
         let mut objects = ObjectTable::default();
         move |_frontiers| {
@@ -169,15 +193,17 @@ fn observe_and_extract<'s>(
             let mut routes = routes.activate();
             let mut problems = problems.activate();
             let mut visible = visible.activate();
+            let mut definitions = definitions.activate();
             input.for_each_time(|time, batches| {
                 let epoch = *time.time();
                 for commands in batches.flat_map(|batch| batch.drain(..)) {
-                    let Differences { rows: of_rows, problems: of_problems, sights, lists, marks } =
+                    let Differences { rows: of_rows, problems: of_problems, sights, rollups, lists, marks } =
                         objects.apply(commands);
                     rows.session(&time).give_iterator(at(epoch, of_rows));
                     routes.session(&time).give_iterator(at(epoch, sights.routes));
                     problems.session(&time).give_iterator(at(epoch, of_problems));
                     visible.session(&time).give_iterator(at(epoch, sights.visible));
+                    definitions.session(&time).give_iterator(at(epoch, rollups));
                     let mut part = part.borrow_mut();
                     for (target, diff) in sights.selected {
                         *part.selected.entry(target).or_default() += diff;
@@ -193,6 +219,7 @@ fn observe_and_extract<'s>(
         routes: routes_stream.as_collection(),
         problems: problems_stream.as_collection(),
         visible: visible_stream.as_collection(),
+        definitions: definitions_stream.as_collection(),
     }
 }
 

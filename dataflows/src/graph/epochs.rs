@@ -12,7 +12,8 @@ use super::objects::Problem;
 use super::queue::Queue;
 use super::snapshot::{Leases, Snapshot};
 use super::worker::Done;
-use crate::data::{Delta, Digest, InventoryId, TargetId};
+use crate::data::{Delta, Digest, InventoryId, RollupId, TargetId};
+use crate::rollup::GroupDelta;
 
 /// Everything that one epoch changed.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Epoch {
     pub problems: Vec<(TargetId, Problem, isize)>,
     /// By how much the number of objects that a target selects and sees has changed, whether or not it feeds an inventory.
     pub selected: BTreeMap<TargetId, isize>,
+    /// The rollups of which groups changed.
+    pub rollups: BTreeMap<RollupId, RollupDeltas>,
     /// Lists that are complete as of this epoch.
     pub lists: Vec<ListId>,
     /// Marks (see [`super::Handle::mark`]) that are reached as of this epoch.
@@ -40,6 +43,15 @@ pub struct InventoryDeltas {
     pub count: u64,
     /// The digest of these rows.
     pub digest: Digest,
+}
+
+/// What one epoch changed in one rollup.
+#[derive(Clone, Debug, Default)]
+pub struct RollupDeltas {
+    /// One delta a changed group, in the order of their keys.
+    pub deltas: Vec<GroupDelta>,
+    /// How many groups there are after the epoch, also those beyond [`super::Options::rollup_groups`].
+    pub count: u64,
 }
 
 /// Receives the epochs, in order.
@@ -110,6 +122,7 @@ impl Epochs {
         for (target, diff) in done.part.selected {
             *part.selected.entry(target).or_default() += diff;
         }
+        part.rollups.extend(done.part.rollups);
         part.marks.extend(done.part.marks);
         part.lists.extend(done.part.lists);
         if *parts < self.workers {
@@ -122,7 +135,7 @@ impl Epochs {
     }
 
     fn assemble(&mut self, number: u64, part: Part) -> Epoch {
-        let Part { deltas, mut problems, selected, mut lists, mut marks } = part;
+        let Part { deltas, mut problems, selected, rollups, mut lists, mut marks } = part;
         // Every worker reports every list and mark.
         lists.sort_unstable();
         lists.dedup();
@@ -152,6 +165,11 @@ impl Epochs {
         }
         self.totals.retain(|_, (count, _)| *count > 0);
         let selected = selected.into_iter().filter(|(_, diff)| *diff != 0).collect();
-        Epoch { number, inventories, problems, selected, lists, marks }
+        // Each is kept by one worker.
+        let rollups = rollups
+            .into_iter()
+            .map(|of| (of.rollup, RollupDeltas { deltas: of.deltas, count: of.count }))
+            .collect();
+        Epoch { number, inventories, problems, selected, rollups, lists, marks }
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{InventoryId, TargetId, TargetName, WatchId};
+use crate::data::{InventoryId, RollupId, TargetId, TargetName, WatchId};
 use crate::extract::{Gates, Profile, Selection};
+use crate::rollup::RollupSpec;
 
 /// Where a fact about a target's sight holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +71,16 @@ pub enum Change {
         /// The gates that are open. `None`: nothing is said of this place any more.
         gates: Option<Gates>,
     },
+    /// The rows of the inventory are rolled up, or not any more. A number stands for one definition: to define a rollup anew, take it
+    /// back and give another.
+    Rollup {
+        /// The rollup.
+        rollup: RollupId,
+        /// The inventory whose rows it is about.
+        inventory: InventoryId,
+        /// Its definition. `None`: there is no such rollup any more.
+        spec: Option<Arc<RollupSpec>>,
+    },
     /// No row was selected with another setting of the target's gates any more: what was said of those is forgotten.
     KeepSetting {
         /// The target.
@@ -82,6 +93,7 @@ pub enum Change {
 /// The facts that hold. Every worker keeps them all: they are few, and of each the worker needs those of its own views.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
+    rollups: BTreeMap<RollupId, (InventoryId, Arc<RollupSpec>)>,
     feeds: BTreeMap<TargetId, BTreeMap<InventoryId, Dedupe>>,
     sights: BTreeMap<(TargetId, GateSetting), Sight>,
 }
@@ -93,6 +105,9 @@ struct Sight {
     /// What is said of a namespace stands in place of what is said of everywhere.
     namespaces: BTreeMap<Arc<str>, Gates>,
 }
+
+/// A rollup, by the inventory whose rows it is about.
+pub(super) type Definition = (InventoryId, (RollupId, Arc<RollupSpec>));
 
 /// For whose rows another fact may hold than before.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +134,23 @@ impl Facts {
             self.feeds.remove(&target);
         }
         Touched { target, namespace: None }
+    }
+
+    /// The inventory is rolled up so, or not any more. Gives the definitions that came (+1) and went (-1).
+    pub(super) fn roll_up(
+        &mut self,
+        rollup: RollupId,
+        inventory: InventoryId,
+        spec: Option<Arc<RollupSpec>>,
+    ) -> impl Iterator<Item = (Definition, isize)> {
+        let new = spec.map(|spec| (inventory, spec));
+        let old = match new.clone() {
+            Some(new) => self.rollups.insert(rollup, new),
+            None => self.rollups.remove(&rollup),
+        };
+        let definition = move |(inventory, spec)| (inventory, (rollup, spec));
+        let (old, new) = if old == new { (None, None) } else { (old, new) };
+        old.map(|old| (definition(old), -1)).into_iter().chain(new.map(|new| (definition(new), 1)))
     }
 
     /// These gates of the target are open there, or nothing is said of the place any more.

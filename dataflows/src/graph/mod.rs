@@ -78,6 +78,7 @@ mod facts;
 mod handle;
 mod objects;
 mod queue;
+mod rollups;
 mod snapshot;
 mod views;
 mod worker;
@@ -86,7 +87,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use command::{ListId, ListScope};
-pub use epochs::{Epoch, Epochs, InventoryDeltas};
+pub use epochs::{Epoch, Epochs, InventoryDeltas, RollupDeltas};
 pub use facts::{Change, Dedupe, GateSetting, Scope, TargetPlan};
 pub use handle::Handle;
 pub use objects::Problem;
@@ -117,6 +118,8 @@ pub enum StartError {
 pub struct Options {
     /// Worker threads. The results do not depend on their number.
     pub workers: usize,
+    /// How many groups of a rollup come out, the first in the order of their keys. The results depend on this, and on nothing else here.
+    pub rollup_groups: usize,
     /// Bytes of objects that may wait for the workers before whoever feeds them waits.
     pub queue_bytes: usize,
 }
@@ -124,7 +127,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         // Enough to keep a worker busy for some tens of milliseconds.
-        Self { workers: 1, queue_bytes: 4 << 20 }
+        Self { workers: 1, rollup_groups: 10_000, queue_bytes: 4 << 20 }
     }
 }
 
@@ -158,7 +161,7 @@ pub fn start(options: Options) -> Result<(Handle, Epochs), StartError> {
             (seats.0[worker.index()].take(), seats.1.clone())
         };
         if let Some(role) = role {
-            worker::run(worker, role, &worker_leases, &out);
+            worker::run(worker, role, options, &worker_leases, &out);
         }
     })
     .map_err(StartError::Workers)?;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::command::{Command, ListId, ListScope, ObjectKey};
-use super::facts::{Change, Facts, TargetPlan};
+use super::facts::{Change, Definition, Facts, TargetPlan};
 use super::views::{SightChanges, ViewId, ViewOf, Views};
 use crate::data::{Row, RowParts, TargetId, WatchId};
 use crate::extract::{AttributeProblem, Document, Gates, Projection};
@@ -44,6 +44,7 @@ pub(super) struct Differences {
     pub(super) rows: Vec<((ViewId, Row), isize)>,
     pub(super) problems: Vec<((ViewId, Problem), isize)>,
     pub(super) sights: SightChanges,
+    pub(super) rollups: Vec<(Definition, isize)>,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
 }
@@ -228,6 +229,9 @@ impl ObjectTable {
             }
             Change::Feed { target, inventory, dedupe } => self.facts.feed(target, inventory, dedupe),
             Change::See { target, setting, scope, gates } => self.facts.see(target, setting, scope, gates),
+            Change::Rollup { rollup, inventory, spec } => {
+                return out.differences.rollups.extend(self.facts.roll_up(rollup, inventory, spec));
+            }
             Change::KeepSetting { target, setting } => self.facts.keep_setting(target, setting),
         };
         out.views.touch(&touched);

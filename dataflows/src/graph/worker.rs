@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use timely::worker::Worker;
 
+use super::Options;
 use super::command::Command;
 use super::dataflow::{self, Dataflow, Epoch, Part};
 use super::queue::{Queue, Work};
@@ -31,9 +32,9 @@ pub(super) enum Role {
 }
 
 /// Runs one worker until the queue is closed and worked off.
-pub(super) fn run(worker: &mut Worker, role: Role, leases: &Leases, out: &Sender<Done>) {
+pub(super) fn run(worker: &mut Worker, role: Role, options: Options, leases: &Leases, out: &Sender<Done>) {
     let dataflow = worker.dataflow(dataflow::build);
-    let mut state = State { dataflow, worker, leases, out };
+    let mut state = State { dataflow, worker, options, leases, out };
     match role {
         Role::First { queue, others } => {
             let _close = CloseOnExit(Arc::clone(&queue));
@@ -85,13 +86,14 @@ impl Drop for CloseOnExit {
 struct State<'a> {
     dataflow: Dataflow,
     worker: &'a mut Worker,
+    options: Options,
     leases: &'a Leases,
     out: &'a Sender<Done>,
 }
 
 impl State<'_> {
     fn epoch(&mut self, epoch: Epoch, commands: Vec<Command>) {
-        let Dataflow { input, probe, part, inventories } = &mut self.dataflow;
+        let Dataflow { input, probe, part, rollups, inventories } = &mut self.dataflow;
         snapshot::compact(inventories, self.leases.since(), epoch);
         input.advance_to(epoch);
         input.send(commands);
@@ -104,7 +106,8 @@ impl State<'_> {
         } else {
             self.worker.step_or_park_while(None, || probe.less_than(&(epoch + 1)));
         }
-        let part = part.take();
+        let mut part = part.take();
+        part.rollups = rollups.borrow_mut().settle(self.options.rollup_groups);
         // Without a receiver nobody misses the epoch.
         let _ = self.out.send(Done { epoch, part });
     }

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::model::{INVENTORIES, NAMES, NAMESPACES, SELECTIONS, TARGETS, WATCHES};
+use crate::model::{INVENTORIES, NAMES, NAMESPACES, PROFILES, SELECTIONS, TARGETS, WATCHES};
+use crate::rollups::DEFINITIONS;
 
 /// Positions in [`NAMESPACES`] and [`NAMES`].
 pub(crate) type Name = (usize, usize);
@@ -67,6 +68,17 @@ pub(crate) enum Op {
         inventory: u32,
         on: bool,
     },
+    /// What an inventory does with several rows of one object.
+    Dedupe {
+        inventory: u32,
+        by_resource: bool,
+    },
+    /// An inventory is rolled up by one of the definitions, or not any more.
+    Rollup {
+        inventory: u32,
+        definition: usize,
+        on: bool,
+    },
     /// The gates of a selection that are open for a target somewhere.
     Sees {
         target: u32,
@@ -113,7 +125,7 @@ fn op() -> impl Strategy<Value = Op> {
     let selection = || prop_oneof![2 => Just(0), 3 => 0..SELECTIONS];
     let gates = || prop_oneof![2 => Just(15u8), 3 => 0..16u8];
     let change = prop_oneof![content().prop_map(Change::Upsert), name().prop_map(Change::Delete)];
-    let plan = (target(), watch(), 0..3u8, selection(), prop::collection::vec(change, 0..4));
+    let plan = (target(), watch(), 1..PROFILES, selection(), prop::collection::vec(change, 0..4));
     prop_oneof![
         8 => (watch(), content()).prop_map(|(watch, content)| Op::Upsert { watch, content }),
         1 => (watch(), content()).prop_map(|(watch, content)| Op::Stale { watch, content }),
@@ -128,6 +140,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => target().prop_map(|target| Op::Remove { target }),
         4 => (target(), 0..INVENTORIES, prop::bool::weighted(0.8))
             .prop_map(|(target, inventory, on)| Op::Feeds { target, inventory, on }),
+        1 => (0..INVENTORIES, any::<bool>())
+            .prop_map(|(inventory, by_resource)| Op::Dedupe { inventory, by_resource }),
+        3 => (0..INVENTORIES, 0..DEFINITIONS.len(), prop::bool::weighted(0.8))
+            .prop_map(|(inventory, definition, on)| Op::Rollup { inventory, definition, on }),
         5 => (target(), selection(), prop::option::of(0..NAMESPACES.len()), prop::option::weighted(0.8, gates()))
             .prop_map(|(target, selection, scope, gates)| Op::Sees { target, selection, scope, gates }),
         1 => (target(), selection(), prop::collection::vec(0..NAMESPACES.len(), 0..3), gates())

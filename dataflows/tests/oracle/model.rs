@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kollect_dataflows::data::{Gvk, RowKey, TargetName};
 use kollect_dataflows::graph::Dedupe;
+use serde_json::{Map, Value, json};
 
 use crate::history::{Content, Name};
+use crate::rollups::{self, Groups};
 
 pub(crate) const WATCHES: u32 = 2;
 pub(crate) const TARGETS: u32 = 5;
 pub(crate) const INVENTORIES: u32 = 3;
+/// Profiles are sets of these attributes, as bits.
+pub(crate) const ATTRIBUTES: [&str; 5] = ["v", "w", "n", "team", "vq"];
+pub(crate) const PROFILES: u8 = 1 << ATTRIBUTES.len();
 pub(crate) const SELECTIONS: u8 = 5;
 pub(crate) const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 pub(crate) const NAMESPACES: [&str; 3] = ["", "east", "west"];
@@ -54,6 +59,10 @@ pub(crate) struct Model {
     pub(crate) objects: [BTreeMap<Name, Object>; WATCHES as usize],
     pub(crate) targets: BTreeMap<u32, Target>,
     pub(crate) feeds: BTreeSet<(u32, u32)>,
+    /// Inventories that keep one row an object.
+    pub(crate) by_resource: BTreeSet<u32>,
+    /// Inventory and definition.
+    pub(crate) rollups: BTreeSet<(u32, usize)>,
     /// Target, selection and place: the gates that are open.
     pub(crate) sees: BTreeMap<(u32, u8, Option<usize>), u8>,
     pub(crate) version: u64,
@@ -69,12 +78,11 @@ pub(crate) fn gvk(watch: u32) -> Gvk {
     Gvk::new("", "v1", format!("Kind{watch}"))
 }
 
-/// The last inventory dedupes.
-pub(crate) fn dedupe(inventory: u32) -> Dedupe {
-    if inventory == INVENTORIES - 1 { Dedupe::ByResource } else { Dedupe::KeepAll }
-}
-
 impl Model {
+    pub(crate) fn dedupe(&self, inventory: u32) -> Dedupe {
+        if self.by_resource.contains(&inventory) { Dedupe::ByResource } else { Dedupe::KeepAll }
+    }
+
     pub(crate) fn object(&mut self, watch: u32, content: &Content) -> Object {
         self.version += 1;
         let old = self.objects[watch as usize].get(&content.name);
@@ -110,21 +118,30 @@ impl Model {
                 continue;
             }
             let mut incomplete = String::new();
-            let attributes = match plan.profile {
-                0 => format!(r#"{{"v":{}}}"#, object.v),
-                1 => match object.w {
-                    Some(w) => format!(r#"{{"v":{},"w":"{w}"}}"#, object.v),
-                    None => format!(r#"{{"v":{}}}"#, object.v),
-                },
-                _ => match object.n {
-                    Some(n) => format!(r#"{{"n":{},"v":{}}}"#, n + 1, object.v),
-                    None => {
-                        problems.push((problem("n"), gates));
-                        incomplete = r#","incomplete":["n"]"#.to_owned();
-                        format!(r#"{{"n":null,"v":{}}}"#, object.v)
-                    }
-                },
-            };
+            let mut attributes = Map::new();
+            for (bit, name) in
+                ATTRIBUTES.into_iter().enumerate().filter(|(bit, _)| plan.profile & (1 << bit) != 0)
+            {
+                let value = match bit {
+                    0 => json!(object.v),
+                    1 => match object.w {
+                        Some(w) => json!(w.to_string()),
+                        None => continue,
+                    },
+                    2 => match object.n {
+                        Some(n) => json!(n + 1),
+                        None => {
+                            problems.push((problem("n"), gates));
+                            incomplete = r#","incomplete":["n"]"#.to_owned();
+                            Value::Null
+                        }
+                    },
+                    3 => json!(if object.team { "yes" } else { "no" }),
+                    _ => json!(object.v.to_string()),
+                };
+                attributes.insert(name.to_owned(), value);
+            }
+            let attributes = Value::Object(attributes);
             let TargetName { namespace: target_namespace, name: target_name } = target_name(target);
             let uid = format!("u-{}", object.uid);
             let kind = gvk(plan.watch).kind;
@@ -158,12 +175,21 @@ impl Model {
     pub(crate) fn inventory(&self, inventory: u32) -> BTreeMap<RowKey<String>, String> {
         let fed = (0..TARGETS).filter(|target| self.feeds.contains(&(*target, inventory)));
         let mut rows: BTreeMap<_, _> = fed.flat_map(|target| self.visible_rows(target)).collect();
-        if dedupe(inventory) == Dedupe::ByResource {
+        if self.by_resource.contains(&inventory) {
             // Rows come in key order, which begins with the target's name: the first of a uid wins.
             let mut seen = BTreeSet::new();
             rows.retain(|key, _| seen.insert(key.uid.clone()));
         }
         rows
+    }
+
+    /// All groups of all rollups, from scratch.
+    pub(crate) fn rolled_up(&self) -> BTreeMap<(u32, usize), Groups> {
+        let groups = |(inventory, definition): &(u32, usize)| {
+            let rows = self.inventory(*inventory);
+            ((*inventory, *definition), rollups::groups(*definition, rows.values()))
+        };
+        self.rollups.iter().map(groups).filter(|(_, (_, count))| *count > 0).collect()
     }
 
     /// How many objects each target selects and sees.

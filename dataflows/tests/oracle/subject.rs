@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kollect_dataflows::data::{Delta, Digest, InventoryId, Row, RowKey, TargetId, WatchId};
+use kollect_dataflows::data::{Delta, Digest, InventoryId, RollupId, Row, RowKey, TargetId, WatchId};
 use kollect_dataflows::extract::{
-    AttributeSpec, Gates, LabelSelector, Profile, ProfileSpec, RuleSpec, Selection, SelectionSpec, Wish,
+    AttributeSpec, Gates, LabelSelector, Profile, ProfileSpec, RuleSpec, Selection, SelectionSpec, ValueType,
+    Wish,
 };
 use kollect_dataflows::graph::{
-    self, Change as Pipeline, Epochs, GateSetting, Handle, ListScope, Options, Scope, TargetPlan,
+    self, Change as Pipeline, Epochs, GateSetting, Handle, ListScope, Options, RollupDeltas, Scope,
+    TargetPlan,
 };
+use kollect_dataflows::rollup::Value;
 
 use crate::history::{Change, Content, Name, Op};
-use crate::model::{Model, NAMES, NAMESPACES, Object, OracleProblem, Plan, Target, dedupe, gvk, target_name};
+use crate::model::{
+    ATTRIBUTES, Model, NAMES, NAMESPACES, Object, OracleProblem, Plan, Target, gvk, target_name,
+};
+use crate::rollups::{self, Groups, LIMIT};
 
 pub(crate) struct Subject {
     handle: Handle,
@@ -20,23 +26,29 @@ pub(crate) struct Subject {
     pub(crate) rows: BTreeMap<u32, BTreeMap<RowKey<String>, Row>>,
     pub(crate) problems: BTreeMap<OracleProblem, isize>,
     pub(crate) selected: BTreeMap<u32, isize>,
+    /// By number: the inventory and definition of every rollup that there ever was.
+    defined: Vec<(u32, usize)>,
+    groups: BTreeMap<u32, Groups>,
     /// How many deltas came out.
     pub(crate) deltas: usize,
 }
 
-fn profile(watch: u32, number: u8) -> Profile {
-    let attribute = |name: &str, path: &str, optional| AttributeSpec {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        optional,
-        ..AttributeSpec::default()
+/// The profile with these attributes: see [`ATTRIBUTES`].
+fn profile(watch: u32, attributes: u8) -> Profile {
+    let attribute = |(bit, name): (usize, &str)| {
+        let path =
+            ["$.spec.v", "$.spec.w", "cel:object.spec.n + 1", "$.metadata.labels.team", "$.spec.v"][bit];
+        AttributeSpec {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            optional: name == "w",
+            default: (name == "team").then(|| serde_json::json!("no")),
+            value_type: (name == "vq").then_some(ValueType::Quantity),
+            ..AttributeSpec::default()
+        }
     };
-    let mut attributes = vec![attribute("v", "$.spec.v", false)];
-    match number {
-        0 => {}
-        1 => attributes.push(attribute("w", "$.spec.w", true)),
-        _ => attributes.push(attribute("n", "cel:object.spec.n + 1", false)),
-    }
+    let chosen = ATTRIBUTES.into_iter().enumerate().filter(|(bit, _)| attributes & (1 << bit) != 0);
+    let attributes = chosen.map(attribute).collect();
     Profile::compile(&ProfileSpec { gvk: gvk(watch), attributes, ..ProfileSpec::default() }).unwrap()
 }
 
@@ -99,9 +111,10 @@ fn json(watch: u32, name: Name, object: &Object) -> Arc<[u8]> {
 
 impl Subject {
     pub(crate) fn start(workers: usize) -> Self {
-        let (handle, epochs) = graph::start(Options { workers, queue_bytes: 16 << 10 }).unwrap();
-        let (rows, problems, selected) = Default::default();
-        Self { handle, epochs, rows, problems, selected, deltas: 0 }
+        let (handle, epochs) =
+            graph::start(Options { workers, queue_bytes: 16 << 10, rollup_groups: LIMIT }).unwrap();
+        let (rows, problems, selected, defined, groups) = Default::default();
+        Self { handle, epochs, rows, problems, selected, defined, groups, deltas: 0 }
     }
 
     fn object(&self, watch: u32, list: Option<graph::ListId>, name: Name, object: &Object) {
@@ -127,7 +140,7 @@ impl Subject {
     }
 
     /// Does an operation to both the graph and the model.
-    pub(crate) fn apply(&self, op: &Op, model: &mut Model) {
+    pub(crate) fn apply(&mut self, op: &Op, model: &mut Model) {
         match op {
             Op::Upsert { watch, content } => self.upsert(*watch, content, model),
             Op::Stale { watch, content } => {
@@ -186,11 +199,7 @@ impl Subject {
                 } else {
                     model.feeds.remove(&(*target, *inventory));
                 }
-                self.change([Pipeline::Feed {
-                    target: TargetId(*target),
-                    inventory: InventoryId(*inventory),
-                    dedupe: on.then(|| dedupe(*inventory)),
-                }]);
+                self.change([feed(*target, *inventory, model)]);
             }
             Op::Sees { target, selection, scope, gates } => {
                 self.change([see(*target, *selection, *scope, *gates, model)]);
@@ -204,6 +213,30 @@ impl Subject {
                     })
                     .collect();
                 self.change(changes);
+            }
+            Op::Dedupe { inventory, by_resource } => {
+                match by_resource {
+                    true => model.by_resource.insert(*inventory),
+                    false => model.by_resource.remove(inventory),
+                };
+                let feeds = model.feeds.iter().filter(|(_, of)| of == inventory);
+                let changes: Vec<_> = feeds.map(|(target, of)| feed(*target, *of, model)).collect();
+                self.change(changes);
+            }
+            Op::Rollup { inventory, definition, on } => {
+                let of = (*inventory, *definition);
+                let change = |number: usize, spec| Pipeline::Rollup {
+                    rollup: RollupId(number as u32),
+                    inventory: InventoryId(of.0),
+                    spec,
+                };
+                if *on && model.rollups.insert(of) {
+                    self.change([change(self.defined.len(), Some(Arc::new(rollups::spec(of.1))))]);
+                    self.defined.push(of);
+                } else if !*on && model.rollups.remove(&of) {
+                    let number = self.defined.iter().rposition(|defined| *defined == of).unwrap();
+                    self.change([change(number, None)]);
+                }
             }
             Op::KeepSetting { target } => {
                 if let Some(Target { plan, .. }) = model.targets.get(target) {
@@ -273,10 +306,43 @@ impl Subject {
             for (target, diff) in epoch.selected {
                 add(&mut self.selected, target.0, diff);
             }
+            for (rollup, changed) in epoch.rollups {
+                self.take_in_groups(rollup.0, &changed);
+            }
             if epoch.marks.contains(&mark) {
                 return;
             }
         }
+    }
+
+    fn take_in_groups(&mut self, rollup: u32, changed: &RollupDeltas) {
+        let text = |values: &[Value]| {
+            let values: Vec<_> = values.iter().map(Value::as_json).collect();
+            format!("[{}]", values.join(","))
+        };
+        let (groups, count) = self.groups.entry(rollup).or_default();
+        for delta in &changed.deltas {
+            let group = text(&delta.group);
+            assert_ne!(delta.before, delta.after, "a delta changes something");
+            let before = match &delta.after {
+                Some(after) => groups.insert(group, text(after)),
+                None => groups.remove(&group),
+            };
+            assert_eq!(
+                before,
+                delta.before.as_deref().map(text),
+                "the values before are those that were there"
+            );
+        }
+        *count = changed.count;
+        if *count == 0 {
+            self.groups.remove(&rollup);
+        }
+    }
+
+    /// The groups of all rollups that have any.
+    pub(crate) fn rolled_up(&self) -> BTreeMap<(u32, usize), Groups> {
+        self.groups.iter().map(|(number, groups)| (self.defined[*number as usize], groups.clone())).collect()
     }
 
     pub(crate) fn snapshot(&self, inventory: u32) -> Vec<Row> {
@@ -290,6 +356,12 @@ impl Subject {
             rows.extend(chunk);
         }
     }
+}
+
+/// Tells the graph what the model says of a target and an inventory.
+fn feed(target: u32, inventory: u32, model: &Model) -> Pipeline {
+    let dedupe = model.feeds.contains(&(target, inventory)).then(|| model.dedupe(inventory));
+    Pipeline::Feed { target: TargetId(target), inventory: InventoryId(inventory), dedupe }
 }
 
 fn see(target: u32, selection: u8, place: Option<usize>, open: Option<u8>, model: &mut Model) -> Pipeline {
