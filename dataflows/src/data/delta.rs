@@ -22,6 +22,16 @@ pub enum Delta {
 }
 
 impl Delta {
+    /// What leads from one version of a row to another; `None` when there is nothing between them.
+    pub fn between(before: Option<Row>, after: Option<Row>) -> Option<Self> {
+        match (before, after) {
+            (None, None) => None,
+            (None, Some(after)) => Some(Self::Insert(after)),
+            (Some(before), None) => Some(Self::Delete(before)),
+            (Some(before), Some(after)) => (before != after).then_some(Self::Update { before, after }),
+        }
+    }
+
     /// The row's identity; the same before and after.
     pub fn key(&self) -> RowKey<&str> {
         match self {

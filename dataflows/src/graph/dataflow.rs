@@ -34,10 +34,10 @@ use differential_dataflow::trace::implementations::{ContainerChunker, ValBatcher
 use differential_dataflow::trace::{Cursor, Navigable};
 use sha2::{Digest as _, Sha256};
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
-use timely::dataflow::operators::{Exchange as _, Input as _, Probe as _};
+use timely::dataflow::operators::{Concatenate as _, Input as _, Probe as _};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope as TimelyScope, Stream};
 
 use super::command::{Command, ListId};
@@ -45,7 +45,8 @@ use super::facts::{Dedupe, Definition};
 use super::objects::{Differences, ObjectTable, Problem};
 use super::rollups::{RollupPart, Rollups};
 use super::views::{Route, ViewId};
-use crate::data::{Delta, InventoryId, Row, TargetId};
+use crate::data::{Delta, InventoryId, RollupId, Row, TargetId};
+use crate::rollup::Contribution;
 
 /// The graph's logical time: the number of an epoch.
 pub(super) type Epoch = u64;
@@ -109,35 +110,28 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
         })
         .map(|((inventory, _uid), row)| (inventory, row));
     let inventories = arrange(kept.concat(winners), "inventories");
-    collect_deltas(inventories.stream.clone(), Rc::clone(&part)).probe_with(&probe);
+    let deltas = collect_deltas(inventories.stream.clone(), Rc::clone(&part));
 
-    // A rollup is kept whole by one worker, whose rows it meets by the rollup's number.
+    // A rollup is kept whole by one worker, where what its rows add meets by the rollup's number.
     let rollups = Rc::new(RefCell::new(Rollups::default()));
     let rolled_up = Rc::clone(&rollups);
-    inventories
-        .clone()
-        .join_core(arrange(definitions, "rollups"), |_inventory, row, (rollup, spec)| {
+    let contributions =
+        inventories.clone().join_core(arrange(definitions, "rollups"), |_inventory, row, (rollup, spec)| {
             Some((*rollup, spec.contribution(row)))
-        })
-        .inner
-        .exchange(|((rollup, _), _, _)| rollup.0.into())
-        .as_collection()
-        .inspect_batch(move |_epoch, updates| {
-            let mut rollups = rolled_up.borrow_mut();
-            updates.iter().for_each(|((rollup, row), _, diff)| rollups.update(*rollup, row, *diff));
-        })
-        .probe_with(&probe);
+        });
+    let by_rollup = Exchange::new(|((rollup, _), _, _): &((RollupId, Contribution), _, _)| rollup.0.into());
+    let contributions = take_in(contributions, by_rollup, "roll up", move |(rollup, row), diff| {
+        rolled_up.borrow_mut().update(rollup, &row, diff);
+    });
 
     let problems = arrange(problems, "problems")
         .join_core(arrange(visible, "visible"), |_view, problem, target| Some((*target, problem.clone())));
     let collected = Rc::clone(&part);
-    problems
-        .inspect_batch(move |_epoch, updates| {
-            let mut part = collected.borrow_mut();
-            part.problems.extend(updates.iter().map(|((t, problem), _, diff)| (*t, problem.clone(), *diff)));
-        })
-        .probe_with(&probe);
+    let problems = take_in(problems, Pipeline, "problems", move |(target, problem), diff| {
+        collected.borrow_mut().problems.push((target, problem, diff));
+    });
 
+    deltas.scope().concatenate([deltas, contributions, problems]).probe_with(&probe);
     Dataflow { input, probe, part, rollups, inventories: inventories.trace }
 }
 
@@ -158,6 +152,25 @@ where
         ValBuilder<K, V, Epoch, isize>,
         Spine<K, V>,
     >(collection.inner, Pipeline, name)
+}
+
+/// Hands each difference to `take`. What comes out is empty, and ends when all is taken in.
+fn take_in<'s, D: 'static, P: ParallelizationContract<Epoch, Updates<D>>>(
+    collection: VecCollection<'s, Epoch, D, isize>,
+    pact: P,
+    name: &str,
+    mut take: impl FnMut(D, isize) + 'static,
+) -> Stream<'s, Epoch, Vec<()>>
+where
+    Updates<D>: timely::Container,
+{
+    collection.inner.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(pact, name, move |_, _| {
+        move |input, _output| {
+            input.for_each(|_time, updates| {
+                updates.drain(..).for_each(|(data, _epoch, diff)| take(data, diff));
+            });
+        }
+    })
 }
 
 /// What comes out of the hand-written operator.
@@ -287,13 +300,8 @@ impl Versions {
     }
 
     fn flush(&mut self, deltas: &mut Vec<(InventoryId, Delta)>) {
-        let delta = match (self.before.take(), self.after.take()) {
-            (None, None) => return,
-            (None, Some(after)) => Delta::Insert(after),
-            (Some(before), Some(after)) => Delta::Update { before, after },
-            (Some(before), None) => Delta::Delete(before),
-        };
-        deltas.push((self.inventory, delta));
+        let delta = Delta::between(self.before.take(), self.after.take());
+        deltas.extend(delta.map(|delta| (self.inventory, delta)));
     }
 }
 

@@ -148,7 +148,7 @@ impl Epochs {
         }
         for (inventory, changed) in &mut inventories {
             if self.workers > 1 {
-                changed.deltas.sort_by(|a, b| a.key().cmp(&b.key()));
+                changed.deltas = in_key_order(std::mem::take(&mut changed.deltas));
             }
             let (count, digest) = self.totals.entry(*inventory).or_default();
             for delta in &changed.deltas {
@@ -163,6 +163,8 @@ impl Epochs {
             }
             (changed.count, changed.digest) = (*count, *digest);
         }
+        // Rows that only moved between workers have not changed.
+        inventories.retain(|_, changed| !changed.deltas.is_empty());
         self.totals.retain(|_, (count, _)| *count > 0);
         let selected = selected.into_iter().filter(|(_, diff)| *diff != 0).collect();
         // Each is kept by one worker.
@@ -172,4 +174,21 @@ impl Epochs {
             .collect();
         Epoch { number, inventories, problems, selected, rollups, lists, marks }
     }
+}
+
+/// Puts the deltas of several workers in key order. A row that moves from one worker to another, as when its inventory begins to
+/// dedupe, was deleted by one and inserted by the other: that is one delta, or none.
+fn in_key_order(mut deltas: Vec<Delta>) -> Vec<Delta> {
+    deltas.sort_by(|a, b| a.key().cmp(&b.key()));
+    let mut merged: Vec<Delta> = Vec::with_capacity(deltas.len());
+    for delta in deltas {
+        let Some(other) = merged.pop_if(|last| last.key() == delta.key()) else {
+            merged.push(delta);
+            continue;
+        };
+        let before = other.before().or(delta.before()).cloned();
+        let after = other.after().or(delta.after()).cloned();
+        merged.extend(Delta::between(before, after));
+    }
+    merged
 }

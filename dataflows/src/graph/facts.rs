@@ -124,16 +124,13 @@ impl Facts {
         target: TargetId,
         inventory: InventoryId,
         dedupe: Option<Dedupe>,
-    ) -> Touched {
+    ) -> Option<Touched> {
         let feeds = self.feeds.entry(target).or_default();
-        match dedupe {
-            Some(dedupe) => feeds.insert(inventory, dedupe),
-            None => feeds.remove(&inventory),
-        };
+        let changed = replace(feeds, inventory, dedupe);
         if feeds.is_empty() {
             self.feeds.remove(&target);
         }
-        Touched { target, namespace: None }
+        changed.then_some(Touched { target, namespace: None })
     }
 
     /// The inventory is rolled up so, or not any more. Gives the definitions that came (+1) and went (-1).
@@ -160,38 +157,32 @@ impl Facts {
         setting: GateSetting,
         scope: Scope,
         gates: Option<Gates>,
-    ) -> Touched {
+    ) -> Option<Touched> {
         let sight = self.sights.entry((target, setting)).or_default();
-        let namespace = match scope {
-            Scope::Everywhere => {
-                sight.everywhere = gates;
-                None
-            }
+        let (changed, namespace) = match scope {
+            Scope::Everywhere => (std::mem::replace(&mut sight.everywhere, gates) != gates, None),
             Scope::Namespace(namespace) => {
-                match gates {
-                    Some(gates) => sight.namespaces.insert(Arc::clone(&namespace), gates),
-                    None => sight.namespaces.remove(&namespace),
-                };
-                Some(namespace)
+                (replace(&mut sight.namespaces, Arc::clone(&namespace), gates), Some(namespace))
             }
         };
         if sight.everywhere.is_none() && sight.namespaces.is_empty() {
             self.sights.remove(&(target, setting));
         }
-        Touched { target, namespace }
+        changed.then_some(Touched { target, namespace })
     }
 
     /// Forgets what was said of other settings of the target.
-    pub(super) fn keep_setting(&mut self, target: TargetId, setting: GateSetting) -> Touched {
+    pub(super) fn keep_setting(&mut self, target: TargetId, setting: GateSetting) -> Option<Touched> {
+        let before = self.sights.len();
         self.sights.retain(|(of, other), _| *of != target || *other == setting);
-        Touched { target, namespace: None }
+        (self.sights.len() != before).then_some(Touched { target, namespace: None })
     }
 
     /// Forgets all facts about a target.
-    pub(super) fn remove(&mut self, target: TargetId) -> Touched {
+    pub(super) fn remove(&mut self, target: TargetId) -> Option<Touched> {
         self.feeds.remove(&target);
         self.sights.retain(|(of, _), _| *of != target);
-        Touched { target, namespace: None }
+        Some(Touched { target, namespace: None })
     }
 
     /// The gates of a target that are open in a namespace.
@@ -204,6 +195,15 @@ impl Facts {
     pub(super) fn feeds(&self, target: TargetId) -> impl Iterator<Item = (InventoryId, Dedupe)> {
         self.feeds.get(&target).into_iter().flatten().map(|(inventory, dedupe)| (*inventory, *dedupe))
     }
+}
+
+/// Puts a value, or none, in place of what a map has. Whether that is another.
+fn replace<K: Ord, V: Copy + PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> bool {
+    let old = match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+    old != value
 }
 
 /// What a target extracts from the objects of one watch.

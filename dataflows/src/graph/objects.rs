@@ -234,7 +234,7 @@ impl ObjectTable {
             }
             Change::KeepSetting { target, setting } => self.facts.keep_setting(target, setting),
         };
-        out.views.touch(&touched);
+        touched.iter().for_each(|touched| out.views.touch(touched));
     }
 
     fn watch_of(&mut self, target: TargetId) -> Option<&mut Watch> {

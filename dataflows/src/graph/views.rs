@@ -214,6 +214,10 @@ mod tests {
         facts
     }
 
+    fn touch(views: &mut Views, touched: Option<Touched>) {
+        touched.iter().for_each(|touched| views.touch(touched));
+    }
+
     /// The changes of one visible view, with its route to inventory 7 and this many rows.
     fn change(id: ViewId, diff: isize, rows: isize) -> SightChanges {
         SightChanges {
@@ -268,15 +272,15 @@ mod tests {
         let see = |facts: &mut Facts, namespace: &str, gates| {
             facts.see(TargetId(1), SETTING, Scope::Namespace(namespace.into()), gates)
         };
-        views.touch(&see(&mut facts, "a", Some(Gates::ALL)));
+        touch(&mut views, see(&mut facts, "a", Some(Gates::ALL)));
         assert_eq!(views.settle(&facts), SightChanges::default());
-        views.touch(&see(&mut facts, "a", Some(Gates::NONE)));
+        touch(&mut views, see(&mut facts, "a", Some(Gates::NONE)));
         assert_eq!(views.settle(&facts), change(a, -1, -2));
         // Taken back and said again in one batch.
-        views.touch(&facts.feed(TargetId(1), InventoryId(7), None));
-        views.touch(&facts.feed(TargetId(1), InventoryId(7), Some(Dedupe::KeepAll)));
+        touch(&mut views, facts.feed(TargetId(1), InventoryId(7), None));
+        touch(&mut views, facts.feed(TargetId(1), InventoryId(7), Some(Dedupe::KeepAll)));
         assert_eq!(views.settle(&facts), SightChanges::default());
-        views.touch(&facts.feed(TargetId(1), InventoryId(7), Some(Dedupe::ByResource)));
+        touch(&mut views, facts.feed(TargetId(1), InventoryId(7), Some(Dedupe::ByResource)));
         let routes = [(Dedupe::KeepAll, -1), (Dedupe::ByResource, 1)];
         let routes = routes.map(|(dedupe, diff)| ((b, (InventoryId(7), dedupe)), diff)).to_vec();
         assert_eq!(views.settle(&facts), SightChanges { routes, ..SightChanges::default() });

@@ -105,6 +105,23 @@ mod regressions {
     }
 
     #[test]
+    fn rows_that_move_between_workers_are_one_delta_or_none() {
+        let upsert = |at: usize, n| Op::Upsert { watch: 1, content: content((at / 4, at % 4), n) };
+        let dedupe = |by_resource| Op::Dedupe { inventory: 0, by_resource };
+        let mut settled: Vec<Op> = (0..12).map(|at| upsert(at, None)).collect();
+        settled.extend([sees(3, 0, None, Some(15)), FEEDS, plan(3, 5, 0, vec![])]);
+        for workers in [2, 4] {
+            let steps = [
+                settled.clone(),
+                vec![dedupe(true)],
+                vec![dedupe(false), upsert(0, Some(1)), upsert(5, Some(1))],
+                vec![upsert(7, Some(2)), dedupe(true), Op::Delete { watch: 1, name: (1, 0) }],
+            ];
+            run(&steps, workers);
+        }
+    }
+
+    #[test]
     fn problems_of_a_target_on_hold_stay_when_the_object_goes() {
         let upsert = Op::Upsert { watch: 1, content: content((1, 1), None) };
         let delete = Op::Delete { watch: 1, name: (1, 1) };

@@ -44,7 +44,6 @@ fn profile(watch: u32, attributes: u8) -> Profile {
             optional: name == "w",
             default: (name == "team").then(|| serde_json::json!("no")),
             value_type: (name == "vq").then_some(ValueType::Quantity),
-            ..AttributeSpec::default()
         }
     };
     let chosen = ATTRIBUTES.into_iter().enumerate().filter(|(bit, _)| attributes & (1 << bit) != 0);
