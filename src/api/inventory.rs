@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rollup::Rollup;
 use super::schema::{self, rule};
 use super::shared::{Interval, LabelSelector, is_false};
 
@@ -60,6 +61,13 @@ pub struct KollectInventorySpec {
     /// keeps one row for the object, always of the same target.
     #[serde(default)]
     pub dedupe: Dedupe,
+    /// Rollups of the inventory's rows: rows in groups, and numbers about each group, kept up to date as rows change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub rollups: Vec<Rollup>,
     /// KollectDatabaseSinks in the inventory's namespace to export to: names, or names with settings. At most 20 sinks
     /// over all lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +93,7 @@ impl Default for KollectInventorySpec {
             target_refs: Vec::new(),
             target_selector: None,
             dedupe: Dedupe::default(),
+            rollups: Vec::new(),
             database_sink_refs: Vec::new(),
             snapshot_sink_refs: Vec::new(),
             export_min_interval: default_interval(),
@@ -220,6 +229,13 @@ pub struct InventoryStatus {
     /// How many targets the inventory merges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_count: Option<i64>,
+    /// How many groups each rollup has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub rollups: Vec<RollupStatus>,
     /// When something was last exported, to whichever sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
@@ -236,6 +252,16 @@ pub struct InventoryStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// The state of a rollup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RollupStatus {
+    /// Name of the rollup.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// How many groups it has.
+    pub groups: i64,
 }
 
 /// The state of the export to one sink.

@@ -20,6 +20,7 @@ mod crds;
 mod database_sink;
 mod inventory;
 mod profile;
+mod rollup;
 mod schema;
 mod shared;
 mod snapshot_sink;
@@ -29,11 +30,14 @@ pub use crds::{WriteError, crd_files, crds, write_crds};
 pub use database_sink::{
     DatabaseSinkType, KollectDatabaseSink, KollectDatabaseSinkSpec, PostgresSpec, SqliteSpec,
 };
-pub use inventory::{Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, SinkExport, SinkRef};
+pub use inventory::{
+    Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, RollupStatus, SinkExport, SinkRef,
+};
 pub use profile::{
     Attribute, AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec,
     ProfileStatus, PrunePreset, PruneSpec,
 };
+pub use rollup::{Aggregate, AggregateOp, Metric, MetricType, Rollup};
 pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
 pub use shared::{
     DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,

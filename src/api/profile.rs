@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::rollup::Metric;
 use super::schema::{self, rule};
 use super::shared::{Gvk, is_false};
 
@@ -61,6 +62,14 @@ pub struct KollectProfileSpec {
     /// Exports the object itself as one more attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<Export>,
+    /// Metrics: numbers about the objects that the targets of the profile select, kept up to date as objects change. An object that
+    /// several targets select counts once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub metrics: Vec<Metric>,
 }
 
 /// One named value of a row.

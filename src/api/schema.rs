@@ -30,6 +30,12 @@ pub(crate) const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?
 /// Text on one line.
 pub(super) const ONE_LINE: &str = r"^[^\x00-\x1f\x7f]*$";
 
+/// The name of a part of a resource.
+pub(super) const PART_NAME: &str = "^[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?$";
+
+/// The name of a metric, or of a value of a rollup.
+pub(super) const METRIC_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
 /// The name of a table or schema of a database.
 pub(super) const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_$-]*$";
 
@@ -59,6 +65,13 @@ pub(crate) fn explain_pattern(pattern: &str) -> (&'static str, &'static str) {
             "is not the value of a label",
             "use letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
         ),
+        PART_NAME => (
+            "is not a name that can be used",
+            "use letters, digits, `-` and `_`, with a letter or digit at both ends",
+        ),
+        METRIC_NAME => {
+            ("is not a name that can be used", "use letters, digits and `_`, and begin with a letter or `_`")
+        }
         ONE_LINE => ("has line breaks or other control characters", "write it on one line"),
         IDENTIFIER => (
             "is not a name that can be used",

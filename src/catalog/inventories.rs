@@ -10,7 +10,9 @@ use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
 use super::sinks::{Sinks, UsableSink};
 use super::targets;
-use super::{BindingPlan, Hold, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable};
+use super::{
+    BindingPlan, Hold, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable, rollups,
+};
 use crate::api::{KollectInventorySpec, SinkRef};
 use crate::sinks::snapshot::local;
 use crate::sinks::{BindingName, Place, SinkConfig};
@@ -41,6 +43,7 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
             suspended: spec.suspend,
             ..InventoryPlan::default()
         };
+        planned.rollups = rollups::plan(&spec.rollups, &planned.targets, &plan.targets, &mut reporter);
         let interval =
             fields::interval("spec.exportMinInterval", Some(&spec.export_min_interval), &mut reporter)
                 .unwrap_or(DEFAULT_INTERVAL);

@@ -20,6 +20,7 @@ mod inventories;
 mod plan;
 mod problem;
 mod profiles;
+mod rollups;
 mod secrets;
 mod sight;
 mod sinks;
@@ -29,8 +30,8 @@ mod tests;
 
 pub use input::{Input, Namespace, Options, ResourceName, SecretData, Unusable};
 pub use plan::{
-    ActiveTarget, BindingPlan, Hold, InventoryPlan, Plan, ProfilePlan, SinkFamily, SinkName, SinkPlan,
-    TargetPlan,
+    ActiveTarget, BindingPlan, Hold, InventoryPlan, MetricsPlan, Plan, ProfilePlan, RollupPlan, SinkFamily,
+    SinkName, SinkPlan, TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
 pub use secrets::wanted_secrets;

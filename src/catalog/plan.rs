@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kollect_dataflows::data::{Gvk, TargetName};
 use kollect_dataflows::extract::{Profile, Selection};
+use kollect_dataflows::rollup::RollupSpec;
 
 use super::{Problem, ResourceName, ResourceRef, Sight};
 use crate::api::Dedupe;
@@ -21,6 +22,8 @@ pub struct Plan {
     pub targets: BTreeMap<TargetName, TargetPlan>,
     /// Every inventory.
     pub inventories: BTreeMap<ResourceName, InventoryPlan>,
+    /// The metrics of every profile that has any.
+    pub metrics: BTreeMap<ResourceName, MetricsPlan>,
     /// Every sink resource; none when [`super::Options::output`] stands in for them.
     pub sinks: BTreeMap<SinkName, SinkPlan>,
     /// All problems, by resource and field.
@@ -41,6 +44,26 @@ pub struct ProfilePlan {
     pub usable: bool,
     /// How many targets refer to it.
     pub targets: usize,
+}
+
+/// The metrics of a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsPlan {
+    /// The targets that use the profile: their objects are measured.
+    pub targets: BTreeSet<TargetName>,
+    /// The metrics, by name.
+    pub metrics: BTreeMap<String, RollupPlan>,
+}
+
+/// A rollup, or a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupPlan {
+    /// What rows are grouped by, as it is written in the resource.
+    pub group_by: Vec<String>,
+    /// The names of the values of a group.
+    pub aggregates: Vec<String>,
+    /// The definition.
+    pub spec: Arc<RollupSpec>,
 }
 
 /// A target.
@@ -101,6 +124,8 @@ pub struct InventoryPlan {
     pub targets: BTreeSet<TargetName>,
     /// What becomes of rows that several targets have from one object.
     pub dedupe: Dedupe,
+    /// Its rollups, by name.
+    pub rollups: BTreeMap<String, RollupPlan>,
     /// It is paused: nothing is written, and what is exported stays as it is. The rest of the plan says what would be.
     pub suspended: bool,
     /// It is there, but it can't be told what it wants: it stays as it was, and nothing is written or removed, whatever

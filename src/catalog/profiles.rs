@@ -11,7 +11,7 @@ use kollect_dataflows::extract::{
 
 use super::fields::Reporter;
 use super::problem::{ResourceRef, reason};
-use super::{Input, Plan, ProfilePlan, ResourceName};
+use super::{Input, Plan, ProfilePlan, ResourceName, rollups};
 use crate::api::{
     AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec, PrunePreset,
 };
@@ -44,7 +44,6 @@ impl CompiledProfiles {
             }
             let problems = self.problems(name);
             let empty = resource.spec.attributes.is_empty() && exported(&resource.spec).is_none();
-            let usable = problems.is_empty() && !empty && input.unusable(KIND, name).is_none();
             let mut reporter =
                 Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
             if empty {
@@ -56,6 +55,8 @@ impl CompiledProfiles {
                 );
             }
             report(problems, &mut reporter);
+            let measurable = rollups::metrics(name, &resource.spec, &mut plan.metrics, &mut reporter);
+            let usable = problems.is_empty() && !empty && measurable && input.unusable(KIND, name).is_none();
             plan.profiles.insert(name.clone(), ProfilePlan { usable, targets: 0 });
         }
         for (name, _) in input.unusable_of(KIND) {

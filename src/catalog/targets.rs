@@ -15,7 +15,7 @@ use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
 use super::profiles::{self, CompiledProfiles};
 use super::sight::Selectors;
-use super::{ActiveTarget, Input, Plan, ResourceName, TargetPlan};
+use super::{ActiveTarget, Input, Plan, ResourceName, TargetPlan, rollups};
 use crate::api::{self, KollectTargetSpec, ResourceRule};
 
 /// The kind of the resources.
@@ -57,6 +57,7 @@ pub(super) fn plan(
         if let Some(profile) = plan.profiles.get_mut(&profile) {
             profile.targets += 1;
         }
+        rollups::measure(&profile, name, plan);
         let usable = plan.profiles.get(&profile).map(|profile| profile.usable);
         let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
         let first = reporter.problems.len();

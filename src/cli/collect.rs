@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::changes::Change;
 use super::failure::{Failure, Outcome};
 use super::problems::Problem;
+use super::rollups;
 use super::signals;
 use super::summary::{DestinationSummary, InventorySummary, Read, State, Summary};
 use super::terminal::Terminal;
@@ -320,12 +321,16 @@ fn summarize(plan: &Plan, all: &runtime::Report) -> Summary {
                 message,
             }
         });
+        summary.rollups.extend(rollups::summaries(&format!("KollectInventory {name}"), &report.rollups));
         summary.inventories.push(InventorySummary {
             inventory: name.to_string(),
             rows: report.rows,
             problems: failures + unread as u64,
             destinations: destinations.collect(),
         });
+    }
+    for (name, metrics) in &all.engine.metrics {
+        summary.rollups.extend(rollups::summaries(&format!("KollectProfile {name}"), metrics));
     }
     for (name, target) in &all.engine.targets {
         let resource = Some(format!("KollectTarget {name}"));

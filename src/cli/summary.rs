@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::failure::Outcome;
 use super::output::Report;
 use super::problems::{self, Problem};
+use super::rollups::{self, RollupSummary};
 use super::table::{Cell, Table, printable};
 
 /// Problems that the table shows; `-o json` has all of them.
@@ -20,6 +21,9 @@ const BOLD: Style = Style::new().bold();
 pub struct Summary {
     /// Every inventory, in the order of its name.
     pub inventories: Vec<InventorySummary>,
+    /// The rollups of inventories and the metrics of profiles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollups: Vec<RollupSummary>,
     /// Everything that went wrong, except at destinations.
     pub problems: Vec<Problem>,
     /// Whether there are targets that read objects, and whether the objects of any could be read.
@@ -123,6 +127,7 @@ impl Summary {
     /// Takes in what another place gave.
     pub fn add(&mut self, other: Self) {
         self.inventories.extend(other.inventories);
+        self.rollups.extend(other.rollups);
         self.problems.extend(other.problems);
         self.read = self.read.max(other.read);
     }
@@ -196,7 +201,9 @@ impl Report for Summary {
         }
         let mut out =
             if table.is_empty() { "No inventory was collected.\n".to_owned() } else { table.render() };
-        for part in [messages, problems::render(&self.problems, SHOWN_PROBLEMS)] {
+        for part in
+            [messages, rollups::render(&self.rollups), problems::render(&self.problems, SHOWN_PROBLEMS)]
+        {
             if !part.is_empty() {
                 out.push('\n');
                 out.push_str(&part);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use kollect_dataflows::data::{Gvk, InventoryId, TargetId, TargetName, WatchId};
 use kollect_dataflows::graph::{self, Change, Dedupe, GateSetting, GraphClosed, Scope};
 
-use super::state::{ActivePlan, Inventory, State, Target, Watch};
+use super::rollups::Rollups;
+use super::state::{ActivePlan, Inventory, Measured, State, Target, Watch};
 use super::{Engine, InventoryName};
 use crate::api;
-use crate::catalog::{ActiveTarget, InventoryPlan, Plan, Sight, TargetPlan};
+use crate::catalog::{ActiveTarget, InventoryPlan, MetricsPlan, Plan, ResourceName, Sight, TargetPlan};
 
 /// What the sources have to do after a plan was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,7 @@ impl Applying<'_> {
         for name in gone_inventories {
             self.remove_inventory(&name);
         }
+        self.measure(plan);
         for name in gone {
             self.remove_target(&name);
         }
@@ -191,6 +193,7 @@ impl Applying<'_> {
                 id: InventoryId(*last_number),
                 targets: BTreeSet::new(),
                 dedupe,
+                rollups: Rollups::default(),
                 subscribers: Vec::new(),
                 requests: Vec::new(),
                 count: 0,
@@ -201,14 +204,8 @@ impl Applying<'_> {
         let changed = inventory.targets != spec.targets || inventory.dedupe != dedupe;
         let old = std::mem::replace(&mut inventory.targets, spec.targets.clone());
         inventory.dedupe = dedupe;
-        let mut feed = |name: &TargetName, dedupe| {
-            if let Some(target) = targets.get(name) {
-                self.changes.push(Change::Feed { target: target.id, inventory: inventory.id, dedupe });
-            }
-        };
-        old.difference(&inventory.targets).for_each(|target| feed(target, None));
-        // Said every time: a target of that name may be a new one. What holds already costs a look-up.
-        inventory.targets.iter().for_each(|target| feed(target, Some(dedupe)));
+        feed(inventory.id, dedupe, &old, &inventory.targets, targets, &mut self.changes);
+        inventory.rollups.apply(inventory.id, &spec.rollups, last_number, &mut self.changes);
         if changed {
             for subscriber in &inventory.subscribers {
                 subscriber.look_again();
@@ -218,10 +215,51 @@ impl Applying<'_> {
 
     fn remove_inventory(&mut self, name: &InventoryName) {
         let Some(inventory) = self.state.inventories.remove(name) else { return };
-        for target in inventory.targets.iter().filter_map(|target| self.state.targets.get(target)) {
-            self.changes.push(Change::Feed { target: target.id, inventory: inventory.id, dedupe: None });
+        let Inventory { id, dedupe, targets, mut rollups, .. } = inventory;
+        let State { targets: known, last_number, .. } = &mut *self.state;
+        feed(id, dedupe, &targets, &BTreeSet::new(), known, &mut self.changes);
+        rollups.apply(id, &BTreeMap::new(), last_number, &mut self.changes);
+    }
+
+    /// Brings the metrics of profiles in line. An object that several targets select counts once, so their rows are deduped.
+    fn measure(&mut self, plan: &Plan) {
+        let State { measured, targets, last_number, .. } = &mut *self.state;
+        let nothing = MetricsPlan::default();
+        let names: BTreeSet<ResourceName> = measured.keys().chain(plan.metrics.keys()).cloned().collect();
+        for name in names {
+            let wanted = plan.metrics.get(&name).unwrap_or(&nothing);
+            let of_profile = measured.entry(name.clone()).or_insert_with(|| {
+                *last_number += 1;
+                let id = InventoryId(*last_number);
+                Measured { id, targets: BTreeSet::new(), metrics: Rollups::default() }
+            });
+            let old = std::mem::replace(&mut of_profile.targets, wanted.targets.clone());
+            feed(of_profile.id, Dedupe::ByResource, &old, &wanted.targets, targets, &mut self.changes);
+            of_profile.metrics.apply(of_profile.id, &wanted.metrics, last_number, &mut self.changes);
+            if !plan.metrics.contains_key(&name) {
+                measured.remove(&name);
+            }
         }
     }
+}
+
+/// Tells the graph which targets feed an inventory, and which do not any more.
+fn feed(
+    inventory: InventoryId,
+    dedupe: Dedupe,
+    old: &BTreeSet<TargetName>,
+    new: &BTreeSet<TargetName>,
+    targets: &BTreeMap<TargetName, Target>,
+    changes: &mut Vec<Change>,
+) {
+    let mut say = |name: &TargetName, dedupe| {
+        if let Some(target) = targets.get(name) {
+            changes.push(Change::Feed { target: target.id, inventory, dedupe });
+        }
+    };
+    old.difference(new).for_each(|target| say(target, None));
+    // Said every time: a target of that name may be a new one. What holds already costs a look-up.
+    new.iter().for_each(|target| say(target, Some(dedupe)));
 }
 
 /// Tells the graph where a target looks, as far as that has changed.

@@ -56,6 +56,7 @@ fn dispatch(state: &mut State, mut epoch: Epoch) {
         }
     }
     for inventory in state.inventories.values_mut() {
+        inventory.rollups.take_in(&mut epoch.rollups);
         let changed = epoch.inventories.remove(&inventory.id);
         if let Some(changed) = &changed {
             count(inventory, changed);
@@ -67,6 +68,9 @@ fn dispatch(state: &mut State, mut epoch: Epoch) {
         for subscriber in &inventory.subscribers {
             subscriber.offer(epoch.number, deltas);
         }
+    }
+    for measured in state.measured.values_mut() {
+        measured.metrics.take_in(&mut epoch.rollups);
     }
     for list in epoch.lists {
         for (name, sequence) in state.lists.remove(&list).unwrap_or_default() {

@@ -27,6 +27,7 @@ mod apply;
 mod dispatch;
 mod feed;
 mod report;
+mod rollups;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,7 @@ pub use apply::SourceAction;
 pub use feed::{ListOf, WatchFeed};
 pub use kollect_dataflows::graph::{GraphClosed, Snapshot, StartError};
 pub use report::{InventoryReport, Report, TargetReport};
+pub use rollups::{RollupGroups, RollupReport};
 
 use state::State;
 

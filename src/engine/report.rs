@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use kollect_dataflows::data::{Digest, TargetName};
 
-use super::{Engine, InventoryName};
+use super::{Engine, InventoryName, RollupReport};
+use crate::catalog::ResourceName;
 use crate::sources::SourceProblem;
 
 /// The state of everything, as of one epoch.
@@ -20,6 +21,8 @@ pub struct Report {
     pub ended: bool,
     /// All targets.
     pub targets: BTreeMap<TargetName, TargetReport>,
+    /// The metrics of profiles.
+    pub metrics: BTreeMap<ResourceName, BTreeMap<String, RollupReport>>,
     /// All inventories.
     pub inventories: BTreeMap<InventoryName, InventoryReport>,
 }
@@ -58,6 +61,8 @@ pub struct InventoryReport {
     pub targets: Vec<TargetName>,
     /// Whether all its targets are hydrated.
     pub hydrated: bool,
+    /// Its rollups.
+    pub rollups: BTreeMap<String, RollupReport>,
 }
 
 impl Engine {
@@ -102,9 +107,12 @@ impl Engine {
                     digest: inventory.digest,
                     targets: inventory.targets.iter().cloned().collect(),
                     hydrated: inventory.targets.iter().all(hydrated),
+                    rollups: inventory.rollups.report(),
                 },
             );
         }
+        report.metrics =
+            state.measured.iter().map(|(name, measured)| (name.clone(), measured.metrics.report())).collect();
         report
     }
 }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use kollect_dataflows::data::{Digest, Gvk, InventoryId, TargetId, TargetName, WatchId};
 use kollect_dataflows::graph::{Dedupe, GateSetting, ListId};
 
+use super::rollups::Rollups;
 use super::{InventoryName, Subscriber, ViewRequest};
-use crate::catalog::Sight;
+use crate::catalog::{ResourceName, Sight};
 use crate::sources::SourceProblem;
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) targets: BTreeMap<TargetName, Target>,
     pub(super) inventories: BTreeMap<InventoryName, Inventory>,
+    /// The metrics of profiles.
+    pub(super) measured: BTreeMap<ResourceName, Measured>,
     pub(super) watches: BTreeMap<Gvk, Watch>,
     /// The number of each kind that was ever watched. A kind keeps its number, so that rows of targets on hold are still
     /// of the same watch when it begins again.
@@ -74,11 +77,19 @@ pub(super) struct Inventory {
     pub(super) id: InventoryId,
     pub(super) targets: BTreeSet<TargetName>,
     pub(super) dedupe: Dedupe,
+    pub(super) rollups: Rollups,
     pub(super) subscribers: Vec<Arc<dyn Subscriber>>,
     pub(super) requests: Vec<ViewRequest>,
     pub(super) count: u64,
     pub(super) digest: Digest,
     pub(super) rows_by_target: HashMap<Arc<TargetName>, u64>,
+}
+
+/// A profile with metrics: in the graph it is an inventory that its targets feed, of which nothing but rollups is taken.
+pub(super) struct Measured {
+    pub(super) id: InventoryId,
+    pub(super) targets: BTreeSet<TargetName>,
+    pub(super) metrics: Rollups,
 }
 
 pub(super) struct Watch {

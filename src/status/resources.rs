@@ -10,7 +10,7 @@ use super::conditions::{
     Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
 };
 use super::writer::{StatusKey, Wanted};
-use crate::api::{InventoryStatus, ProfileStatus, SinkExport, SinkStatus, TargetStatus};
+use crate::api::{InventoryStatus, ProfileStatus, RollupStatus, SinkExport, SinkStatus, TargetStatus};
 use crate::catalog::{Input, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason};
 use crate::runtime::Report;
 
@@ -161,11 +161,19 @@ impl All<'_> {
             }
         });
         let exports: Vec<SinkExport> = exports.collect();
+        let rollups = report.map(|report| report.rollups.clone()).unwrap_or_default();
         InventoryStatus {
             observed_generation: generation,
             item_count: report.and_then(|report| i64::try_from(report.rows).ok()),
             digest: report.map(|report| report.digest.to_string()),
             target_count: report.and_then(|report| i64::try_from(report.targets.len()).ok()),
+            rollups: rollups
+                .into_iter()
+                .map(|(name, rollup)| RollupStatus {
+                    name,
+                    groups: i64::try_from(rollup.count).unwrap_or(i64::MAX),
+                })
+                .collect(),
             last_export_time: exports.iter().filter_map(|export| export.last_export_time.clone()).max(),
             sink_exports: exports,
             conditions: conditions.finish(),

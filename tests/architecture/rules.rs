@@ -14,6 +14,7 @@ pub(crate) struct Rule {
 
 const ROWS: &str = "dataflows::data";
 const EXTRACTION: &str = "dataflows::extract";
+const ROLLUPS: &str = "dataflows::rollup";
 const WHOLE_GRAPH: &str = "dataflows";
 
 /// One line a module of `src/`, in the order in which data flows.
@@ -35,7 +36,7 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         module: "catalog",
-        may_name: &["api", "sinks", ROWS, EXTRACTION],
+        may_name: &["api", "sinks", ROWS, EXTRACTION, ROLLUPS],
         why: "the catalog is a pure function of the custom resources, so that `kollect validate` and the operator say the same",
     },
     Rule {
@@ -87,6 +88,7 @@ pub(crate) const RULES: &[Rule] = &[
             "telemetry",
             ROWS,
             EXTRACTION,
+            ROLLUPS,
         ],
         why: "the command line is outermost; the graph is reached through the engine only",
     },

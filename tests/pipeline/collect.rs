@@ -43,6 +43,52 @@ fn an_unchanged_second_run_writes_nothing_and_the_last_object_leaves_no_row() {
 }
 
 #[test]
+fn rollups_and_metrics_say_what_the_objects_have() {
+    let files = Files::new();
+    let rollups = "rollups: [
+        {name: by-value, groupBy: [v], aggregates: [{name: maps, op: count}, {name: first, op: min, attribute: name}]},
+        {name: all, aggregates: [{name: total, op: sum, attribute: v}]}]";
+    let pipeline = pipeline("shop", "fleet", &format!("databaseSinkRefs: [lite], {rollups}"));
+    // A second target on the same objects: its rows count in the inventory, but each object once in the metric.
+    let pipeline = pipeline.replace(
+        "- {name: v, path: $.data.v}",
+        "- {name: v, path: $.data.v}\n  metrics: [{name: v, path: v, labels: [namespace]}]",
+    );
+    let second = "---
+apiVersion: kollect.dev/v1alpha1
+kind: KollectTarget
+metadata: {name: named, namespace: shop}
+spec: {profileRef: maps, names: [a]}
+---
+";
+    files.write("config/pipeline.yaml", &(pipeline + second + &sqlite_sink("shop", &files.path("rows.db"))));
+    files.object("a", "500m");
+    files.object("b", "2");
+    files.object("c", "2");
+    let (code, summary) = files.collect_objects();
+    assert_eq!(code, 0, "{summary}");
+    let of = |name: &str| {
+        let rollups = summary["rollups"].as_array().unwrap();
+        rollups.iter().find(|rollup| rollup["name"] == name).unwrap_or_else(|| panic!("{name}: {summary}"))
+    };
+    assert_eq!(of("by-value")["resource"], "KollectInventory shop/fleet");
+    assert_eq!(of("by-value")["groups"], 2);
+    assert_eq!(
+        of("by-value")["rows"],
+        serde_json::json!([
+            {"group": {"v": "500m"}, "values": {"maps": 2, "first": "a"}},
+            {"group": {"v": "2"}, "values": {"maps": 2, "first": "b"}},
+        ])
+    );
+    assert_eq!(of("all")["rows"], serde_json::json!([{"group": {}, "values": {"total": 5}}]));
+    assert_eq!(of("v")["resource"], "KollectProfile shop/maps");
+    assert_eq!(
+        of("v")["rows"],
+        serde_json::json!([{"group": {"namespace": "shop"}, "values": {"value": 4.5}}])
+    );
+}
+
+#[test]
 fn an_unreadable_manifest_of_objects_deletes_nothing_and_the_others_go_on() {
     let files = Files::new();
     files.write(

@@ -174,3 +174,43 @@ fn rejects_what_the_schema_does_not_know() {
         "at least one",
     );
 }
+
+#[test]
+fn accepts_rollups() {
+    accepts(&with("rollups: [{name: all, aggregates: [{name: rows, op: count}]}]"));
+    accepts(&with(
+        "rollups: [{name: by-team, groupBy: [namespace, attributes.team], aggregates: [{name: rows, op: count}, \
+         {name: cpu, op: sum, attribute: cpu}, {name: least, op: min, attribute: size}, {name: most, op: max, attribute: size}, \
+         {name: images, op: distinct, attribute: image}]}, {name: Other_1, aggregates: [{name: rows, op: count, attribute: a}]}]",
+    ));
+}
+
+#[test]
+fn rejects_rollups_that_say_nothing() {
+    let rollup = |fields: &str| with(&format!("rollups: [{fields}]"));
+    let rejects = |fields: &str, field: &str, says: &str| rejects(&rollup(fields), field, says);
+    rejects("{name: r, aggregates: []}", "spec.rollups[0].aggregates", "");
+    rejects("{name: r}", "spec.rollups[0].aggregates", "");
+    rejects(
+        "{name: 'a b', aggregates: [{name: rows, op: count}]}",
+        "spec.rollups[0].name",
+        "letters, digits",
+    );
+    rejects(
+        "{name: r, aggregates: [{name: a-b, op: count}]}",
+        "spec.rollups[0].aggregates[0].name",
+        "begin with a letter",
+    );
+    rejects(
+        "{name: r, aggregates: [{name: rows, op: mean, attribute: a}]}",
+        "spec.rollups[0].aggregates[0].op",
+        "",
+    );
+    rejects(
+        "{name: r, aggregates: [{name: rows, op: sum}]}",
+        "spec.rollups[0].aggregates[0]",
+        "only count can do without",
+    );
+    let twice = "{name: r, aggregates: [{name: rows, op: count}, {name: rows, op: count}]}";
+    rejects(twice, "spec.rollups[0].aggregates[1]", "");
+}

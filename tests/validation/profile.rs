@@ -323,3 +323,27 @@ fn rejects_an_export_of_secrets_that_is_not_allowed() {
         "a Secret can't be exported",
     );
 }
+
+fn metrics(metrics: &str) -> String {
+    profile(&format!(
+        "{{targetGVK: {{version: v1, kind: Pod}}, attributes: [{{name: size, path: .spec.size, type: int}}], metrics: {metrics}}}"
+    ))
+}
+
+#[test]
+fn accepts_metrics() {
+    accepts(&metrics("[{name: size_total, path: size}]"));
+    accepts(&metrics(
+        "[{name: size_max, path: size, labels: [namespace, size], type: max}, {name: M, path: size, type: count}]",
+    ));
+}
+
+#[test]
+fn rejects_metrics_that_can_not_be() {
+    rejects(&metrics("[{name: n-total, path: size}]"), "spec.metrics[0].name", "begin with a letter");
+    rejects(&metrics("[{name: m}]"), "spec.metrics[0].path", "");
+    rejects(&metrics("[{name: m, path: size, type: mean}]"), "spec.metrics[0].type", "");
+    rejects(&metrics("[{name: m, path: size, labels: [a, b, c, d, e, f]}]"), "spec.metrics[0].labels", "");
+    rejects(&metrics("[{name: m, path: size}, {name: m, path: size}]"), "spec.metrics[1]", "");
+    rejects_offline(&metrics("[{name: m, path: none}]"), "spec.metrics[0].path", "no attribute none");
+}

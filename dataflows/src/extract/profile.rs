@@ -154,6 +154,11 @@ impl Profile {
         &self.gvk
     }
 
+    /// The names of the attributes that rows get, sorted.
+    pub fn attribute_names(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(|attribute| attribute.name.as_str())
+    }
+
     /// Adds what the profile reads of an object.
     pub(super) fn add_reads(&self, reads: &mut Reads) {
         self.attributes.iter().for_each(|attribute| attribute.source.add_reads(reads));

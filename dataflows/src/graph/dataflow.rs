@@ -41,6 +41,7 @@ use timely::dataflow::operators::{Concatenate as _, Input as _, Probe as _};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope as TimelyScope, Stream};
 
 use super::command::{Command, ListId};
+use super::epochs::Work;
 use super::facts::{Dedupe, Definition};
 use super::objects::{Differences, ObjectTable, Problem};
 use super::rollups::{RollupPart, Rollups};
@@ -66,6 +67,7 @@ pub(super) struct Part {
     /// By how much the number of objects that a target selects has changed.
     pub(super) selected: HashMap<TargetId, isize>,
     pub(super) rollups: Vec<RollupPart>,
+    pub(super) work: Work,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
 }
@@ -210,8 +212,15 @@ fn observe_and_extract<'s>(
             input.for_each_time(|time, batches| {
                 let epoch = *time.time();
                 for commands in batches.flat_map(|batch| batch.drain(..)) {
-                    let Differences { rows: of_rows, problems: of_problems, sights, rollups, lists, marks } =
-                        objects.apply(commands);
+                    let Differences {
+                        rows: of_rows,
+                        problems: of_problems,
+                        sights,
+                        rollups,
+                        work,
+                        lists,
+                        marks,
+                    } = objects.apply(commands);
                     rows.session(&time).give_iterator(at(epoch, of_rows));
                     routes.session(&time).give_iterator(at(epoch, sights.routes));
                     problems.session(&time).give_iterator(at(epoch, of_problems));
@@ -221,6 +230,7 @@ fn observe_and_extract<'s>(
                     for (target, diff) in sights.selected {
                         *part.selected.entry(target).or_default() += diff;
                     }
+                    part.work.add(work);
                     part.lists.extend(lists);
                     part.marks.extend(marks);
                 }

@@ -28,6 +28,8 @@ pub struct Epoch {
     pub selected: BTreeMap<TargetId, isize>,
     /// The rollups of which groups changed.
     pub rollups: BTreeMap<RollupId, RollupDeltas>,
+    /// What the epoch cost.
+    pub work: Work,
     /// Lists that are complete as of this epoch.
     pub lists: Vec<ListId>,
     /// Marks (see [`super::Handle::mark`]) that are reached as of this epoch.
@@ -43,6 +45,26 @@ pub struct InventoryDeltas {
     pub count: u64,
     /// The digest of these rows.
     pub digest: Digest,
+}
+
+/// How much an epoch had to do, step by step: what did not change has no part in the steps that follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Objects that were fed, each as often as it came.
+    pub objects: u64,
+    /// How often attributes were extracted from an object; not from one that came in the version that is known.
+    pub extractions: u64,
+    /// Rows that entered and left views, an updated one counting as two; none for an object that gives the row that it gave before.
+    pub row_differences: u64,
+}
+
+impl Work {
+    pub(super) fn add(&mut self, other: Self) {
+        let Self { objects, extractions, row_differences } = other;
+        self.objects += objects;
+        self.extractions += extractions;
+        self.row_differences += row_differences;
+    }
 }
 
 /// What one epoch changed in one rollup.
@@ -123,6 +145,7 @@ impl Epochs {
             *part.selected.entry(target).or_default() += diff;
         }
         part.rollups.extend(done.part.rollups);
+        part.work.add(done.part.work);
         part.marks.extend(done.part.marks);
         part.lists.extend(done.part.lists);
         if *parts < self.workers {
@@ -135,7 +158,7 @@ impl Epochs {
     }
 
     fn assemble(&mut self, number: u64, part: Part) -> Epoch {
-        let Part { deltas, mut problems, selected, rollups, mut lists, mut marks } = part;
+        let Part { deltas, mut problems, selected, rollups, work, mut lists, mut marks } = part;
         // Every worker reports every list and mark.
         lists.sort_unstable();
         lists.dedup();
@@ -172,7 +195,7 @@ impl Epochs {
             .into_iter()
             .map(|of| (of.rollup, RollupDeltas { deltas: of.deltas, count: of.count }))
             .collect();
-        Epoch { number, inventories, problems, selected, rollups, lists, marks }
+        Epoch { number, inventories, problems, selected, rollups, work, lists, marks }
     }
 }
 

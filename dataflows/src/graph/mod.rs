@@ -87,7 +87,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use command::{ListId, ListScope};
-pub use epochs::{Epoch, Epochs, InventoryDeltas, RollupDeltas};
+pub use epochs::{Epoch, Epochs, InventoryDeltas, RollupDeltas, Work};
 pub use facts::{Change, Dedupe, GateSetting, Scope, TargetPlan};
 pub use handle::Handle;
 pub use objects::Problem;

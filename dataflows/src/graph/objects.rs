@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::command::{Command, ListId, ListScope, ObjectKey};
+use super::epochs::Work;
 use super::facts::{Change, Definition, Facts, TargetPlan};
 use super::views::{SightChanges, ViewId, ViewOf, Views};
 use crate::data::{Row, RowParts, TargetId, WatchId};
@@ -45,6 +46,7 @@ pub(super) struct Differences {
     pub(super) problems: Vec<((ViewId, Problem), isize)>,
     pub(super) sights: SightChanges,
     pub(super) rollups: Vec<(Definition, isize)>,
+    pub(super) work: Work,
     pub(super) lists: Vec<ListId>,
     pub(super) marks: Vec<u64>,
 }
@@ -178,6 +180,7 @@ impl ObjectTable {
         for watch in self.watches.values_mut() {
             watch.evaluate_pending(&mut out);
         }
+        differences.work.row_differences = differences.rows.len() as u64;
         differences.sights = views.settle(&self.facts);
         self.views = views;
         differences
@@ -189,6 +192,7 @@ impl ObjectTable {
                 self.watches.entry(watch).or_default().list_begin(list, scope);
             }
             Command::Object { watch, key, list, version, json } => {
+                out.differences.work.objects += 1;
                 self.watches.entry(watch).or_default().object(key, list, version, json);
             }
             Command::Deleted { watch, key, version } => {
@@ -424,6 +428,7 @@ impl Watch {
     }
 
     fn evaluate(&mut self, key: ObjectKey, json: &[u8], out: &mut Output<'_>) {
+        out.differences.work.extractions += 1;
         let mut problems = Vec::new();
         let plans = &self.plans;
         let projection = self.projection.get_or_insert_with(|| {

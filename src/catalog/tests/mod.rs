@@ -5,6 +5,7 @@ mod held;
 mod inventories;
 mod order;
 mod problems;
+mod rollups;
 mod sinks;
 mod targets;
 
