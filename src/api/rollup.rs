@@ -43,7 +43,8 @@ pub struct Aggregate {
     /// Name of the value.
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::METRIC_NAME))]
     pub name: String,
-    /// How it is worked out.
+    /// How it is worked out: `count` (how many values there are), `sum` (of numbers and quantities), `min`, `max` or `distinct` (how many
+    /// different values there are).
     pub op: AggregateOp,
     /// From which values: the name of an attribute, or of a part of the row's identity, as in `groupBy`. Rows without one, or with null, are
     /// left out.
@@ -52,8 +53,7 @@ pub struct Aggregate {
     pub attribute: Option<String>,
 }
 
-/// How a value about a group is worked out: `count`, `sum` (of numbers and quantities), `min`, `max` or `distinct` (how many
-/// different values there are).
+/// How a value about a group is worked out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AggregateOp {
@@ -88,12 +88,12 @@ pub struct Metric {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub labels: Vec<String>,
-    /// How objects that agree in all labels become one number.
+    /// How objects that agree in all labels become one number: `sum`, `min`, `max` or `count` (how many have the attribute).
     #[serde(default, rename = "type")]
     pub type_: MetricType,
 }
 
-/// How several objects become one number: `sum`, `min`, `max`, or `count` (how many have the attribute).
+/// How several objects become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricType {

@@ -1,5 +1,7 @@
 //! Takes the graph's epochs, in order, and tells whom they concern.
 
+use std::collections::hash_map::Entry;
+
 use kollect_dataflows::data::{Delta, TargetId};
 use kollect_dataflows::graph::{Epoch, Epochs, InventoryDeltas, Problem};
 
@@ -131,8 +133,11 @@ fn count(inventory: &mut Inventory, changed: &InventoryDeltas) {
                 *inventory.rows_by_target.entry(row.target().clone()).or_default() += 1;
             }
             Delta::Delete(row) => {
-                if let Some(rows) = inventory.rows_by_target.get_mut(row.target()) {
-                    *rows = rows.saturating_sub(1);
+                if let Entry::Occupied(mut rows) = inventory.rows_by_target.entry(row.target().clone()) {
+                    *rows.get_mut() -= 1;
+                    if *rows.get() == 0 {
+                        rows.remove();
+                    }
                 }
             }
             Delta::Update { .. } => {}

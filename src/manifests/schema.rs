@@ -227,6 +227,16 @@ impl Check<'_> {
                 format!("give at most {most}"),
             );
         }
+        if let Some(least) = schema["minItems"].as_u64()
+            && (items.len() as u64) < least
+        {
+            let message = if items.is_empty() {
+                "the list is empty".to_owned()
+            } else {
+                format!("there are only {} elements", items.len())
+            };
+            self.invalid(field, message, format!("give at least {least}"));
+        }
         for (index, item) in items.iter_mut().enumerate() {
             self.value(&schema["items"], item, &format!("{field}[{index}]"));
         }

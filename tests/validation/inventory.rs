@@ -179,9 +179,9 @@ fn rejects_what_the_schema_does_not_know() {
 fn accepts_rollups() {
     accepts(&with("rollups: [{name: all, aggregates: [{name: rows, op: count}]}]"));
     accepts(&with(
-        "rollups: [{name: by-team, groupBy: [namespace, attributes.team], aggregates: [{name: rows, op: count}, \
-         {name: cpu, op: sum, attribute: cpu}, {name: least, op: min, attribute: size}, {name: most, op: max, attribute: size}, \
-         {name: images, op: distinct, attribute: image}]}, {name: Other_1, aggregates: [{name: rows, op: count, attribute: a}]}]",
+        "rollups: [{name: by-team, groupBy: [namespace, attributes.phase], aggregates: [{name: rows, op: count}, \
+         {name: cpu, op: sum, attribute: phase}, {name: least, op: min, attribute: uid}, {name: most, op: max, attribute: name}, \
+         {name: images, op: distinct, attribute: phase}]}, {name: Other_1, aggregates: [{name: rows, op: count, attribute: phase}]}]",
     ));
 }
 
@@ -189,7 +189,7 @@ fn accepts_rollups() {
 fn rejects_rollups_that_say_nothing() {
     let rollup = |fields: &str| with(&format!("rollups: [{fields}]"));
     let rejects = |fields: &str, field: &str, says: &str| rejects(&rollup(fields), field, says);
-    rejects("{name: r, aggregates: []}", "spec.rollups[0].aggregates", "");
+    rejects("{name: r, aggregates: []}", "spec.rollups[0].aggregates", "give at least 1");
     rejects("{name: r}", "spec.rollups[0].aggregates", "");
     rejects(
         "{name: 'a b', aggregates: [{name: rows, op: count}]}",
@@ -212,5 +212,7 @@ fn rejects_rollups_that_say_nothing() {
         "only count can do without",
     );
     let twice = "{name: r, aggregates: [{name: rows, op: count}, {name: rows, op: count}]}";
-    rejects(twice, "spec.rollups[0].aggregates[1]", "");
+    rejects(twice, "spec.rollups[0].aggregates[1].name", "is there already");
+    let unknown = "{name: r, groupBy: [fase], aggregates: [{name: rows, op: count}]}";
+    rejects_offline(&rollup(unknown), "spec.rollups[0].groupBy[0]", "has an attribute fase");
 }

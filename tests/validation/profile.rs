@@ -344,6 +344,10 @@ fn rejects_metrics_that_can_not_be() {
     rejects(&metrics("[{name: m}]"), "spec.metrics[0].path", "");
     rejects(&metrics("[{name: m, path: size, type: mean}]"), "spec.metrics[0].type", "");
     rejects(&metrics("[{name: m, path: size, labels: [a, b, c, d, e, f]}]"), "spec.metrics[0].labels", "");
-    rejects(&metrics("[{name: m, path: size}, {name: m, path: size}]"), "spec.metrics[1]", "");
+    rejects(
+        &metrics("[{name: m, path: size}, {name: m, path: size}]"),
+        "spec.metrics[1].name",
+        "is there already",
+    );
     rejects_offline(&metrics("[{name: m, path: none}]"), "spec.metrics[0].path", "no attribute none");
 }
