@@ -72,6 +72,7 @@
 //! ```
 
 mod command;
+mod compaction;
 mod dataflow;
 mod epochs;
 mod facts;
@@ -154,7 +155,8 @@ pub fn start(options: Options) -> Result<(Handle, Epochs), StartError> {
 
     let seats = Mutex::new((roles, done_sender));
     let worker_leases = Arc::clone(&leases);
-    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let mut config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    compaction::configure(&mut config.worker);
     let guards = timely::execute(config, move |worker| {
         let (role, out) = {
             let mut seats = seats.lock().unwrap_or_else(PoisonError::into_inner);

@@ -121,23 +121,32 @@ impl Queue {
     pub(super) fn take(&self) -> Work {
         let mut state = self.lock();
         loop {
-            if !state.reads.is_empty() {
-                return Work::Reads(std::mem::take(&mut state.reads));
-            }
-            let waiting = state.parts.iter().any(|part| !part.is_empty());
-            if waiting && (state.outstanding < EPOCHS_AHEAD || state.closed) {
-                state.outstanding += 1;
-                state.weight = 0;
-                let workers = Self::workers(&state);
-                let parts = std::mem::replace(&mut state.parts, vec![Vec::new(); workers]);
-                self.room.notify_all();
-                return Work::Epoch(parts);
-            }
-            if state.closed {
-                return Work::Closed;
+            if let Some(work) = self.next(&mut state) {
+                return work;
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// As [`Queue::take`], but `None` where that would wait.
+    pub(super) fn try_take(&self) -> Option<Work> {
+        self.next(&mut self.lock())
+    }
+
+    fn next(&self, state: &mut State) -> Option<Work> {
+        if !state.reads.is_empty() {
+            return Some(Work::Reads(std::mem::take(&mut state.reads)));
+        }
+        let waiting = state.parts.iter().any(|part| !part.is_empty());
+        if waiting && (state.outstanding < EPOCHS_AHEAD || state.closed) {
+            state.outstanding += 1;
+            state.weight = 0;
+            let workers = Self::workers(state);
+            let parts = std::mem::replace(&mut state.parts, vec![Vec::new(); workers]);
+            self.room.notify_all();
+            return Some(Work::Epoch(parts));
+        }
+        state.closed.then_some(Work::Closed)
     }
 
     /// The receiver has taken one epoch.

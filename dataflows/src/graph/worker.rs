@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use timely::worker::Worker;
 
-use super::Options;
 use super::command::Command;
 use super::dataflow::{self, Dataflow, Epoch, Part};
 use super::queue::{Queue, Work};
 use super::snapshot::{self, Leases, Read};
+use super::{Options, compaction};
 
 /// What the first worker tells the others.
 pub(super) enum Order {
@@ -40,7 +40,7 @@ pub(super) fn run(worker: &mut Worker, role: Role, options: Options, leases: &Le
             let _close = CloseOnExit(Arc::clone(&queue));
             let mut epoch = 0;
             loop {
-                match queue.take() {
+                match state.tidy_until(|| queue.try_take()).unwrap_or_else(|| queue.take()) {
                     Work::Closed => break,
                     Work::Reads(reads) => {
                         for read in reads {
@@ -64,7 +64,8 @@ pub(super) fn run(worker: &mut Worker, role: Role, options: Options, leases: &Le
             }
         }
         Role::Other(orders) => {
-            while let Ok(order) = orders.recv() {
+            while let Some(order) = state.tidy_until(|| orders.try_recv().ok()).or_else(|| orders.recv().ok())
+            {
                 match order {
                     Order::Epoch(epoch, commands) => state.epoch(epoch, commands),
                     Order::Read(read) => state.read(&read),
@@ -110,6 +111,17 @@ impl State<'_> {
         part.rollups = rollups.borrow_mut().settle(self.options.rollup_groups);
         // Without a receiver nobody misses the epoch.
         let _ = self.out.send(Done { epoch, part });
+    }
+
+    /// Merges what there is to merge, until there is something else to do; `None` when neither is left.
+    fn tidy_until<T>(&mut self, next: impl Fn() -> Option<T>) -> Option<T> {
+        loop {
+            let something = next();
+            if something.is_some() || !compaction::take_left() {
+                return something;
+            }
+            self.worker.step();
+        }
     }
 
     fn read(&mut self, read: &Read) {
