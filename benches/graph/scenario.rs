@@ -30,9 +30,9 @@ pub(crate) enum Work {
     Steady,
     Close,
     Open,
+    AllChanged,
     AddTarget,
     RemoveTarget,
-    AllChanged,
 }
 
 impl Work {
@@ -116,12 +116,12 @@ pub(crate) fn run(subject: &mut dyn Subject, extent: Extent, progress: &Progress
     course.changes(Work::Batch, extent.batches, BATCH.min(extent.rows / 2));
     course.steady(extent.steady);
     course.moves(extent.moves);
-    if extent.targets > 0 {
-        course.targets(extent.targets, List { version: 2, ..list });
-    }
     course.content += 1;
     let changed = List { version: 3, content: course.content, ..list };
     assert_eq!(course.once(Work::AllChanged, |subject| subject.list(changed)), extent.rows);
+    if extent.targets > 0 {
+        course.targets(extent.targets, changed);
+    }
     progress.finish_and_clear();
     course.figures
 }
