@@ -27,8 +27,8 @@ ratio: both ran one after the other on the same machine.
 - Each size and each number of workers has a process of its own. Memory is that of the whole process, with the thread that makes the
   objects: resident after the work, and at most during it.
 - Where there is one time, the work was done once, or so rarely that p50 and p99 are the same.
-- `rows changed` counts the deltas that came out. In a relist without changes it is 0: nothing of an unchanged object goes further than
-  extraction, and where its version is known, it is not even extracted.
+- `rows changed` counts the deltas that came out. In a relist without changes there may be none, or the bench fails. What its two kinds
+  differ by is extraction: an object whose version is known is not even read.
 - The namespace has 5,000 rows. The target that is added reads all objects anew, from a list of its own.
 ";
 
@@ -98,8 +98,8 @@ fn of_churn(churn: &Churn) -> String {
     format!(
         "### Memory under a long run of changes
 
-{} updates of objects picked at random among {}, as fast as they are taken; 1 worker. Resident memory after the load and after each tenth of \
-         the updates, in MiB: {}. From start to end that is {:+.0} %; at most {:+.0} % are allowed, and the bench fails above.
+{} updates of objects picked at random among {}, as fast as they are taken; 1 worker. Resident memory at the start (after the load \
+         and a relist without change) and after each tenth of the updates, in MiB: {}. From start to end that is {:+.0} %; at most {:+.0} % are allowed, and the bench fails above.
 ",
         thousands(churn.updates),
         thousands(churn.rows),

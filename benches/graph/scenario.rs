@@ -109,7 +109,7 @@ pub(crate) fn run(subject: &mut dyn Subject, extent: Extent, progress: &Progress
     let mut course = Course { subject, objects, content: 0, figures: Vec::new(), progress };
     let list = List { objects, version: 1, content: 0 };
     assert_eq!(course.once(Work::Load, |subject| subject.list(list)), extent.rows);
-    // Nothing of an unchanged object may go further than extraction.
+    // Nothing may come out for an unchanged object.
     assert_eq!(course.once(Work::SameVersions, |subject| subject.list(list)), 0);
     assert_eq!(course.once(Work::SameContent, |subject| subject.list(List { version: 2, ..list })), 0);
     course.changes(Work::OneChange, extent.changes, 1);
