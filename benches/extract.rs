@@ -39,7 +39,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let kinds = kinds::all();
     match Call::of(&arguments) {
-        Call::Test => println!("{}", table(&kinds, 3).0),
+        Call::Test => println!("{}", table(&kinds, 3, &mut Calibration::default()).0),
         Call::Full => measure(&kinds),
         Call::Filtered => {}
     }
@@ -55,9 +55,7 @@ fn main() {
 
 fn measure(kinds: &[Kind]) {
     let mut calibration = Calibration::default();
-    calibration.measure();
-    let (table, eight) = table(kinds, OBJECTS);
-    calibration.measure();
+    let (table, eight) = table(kinds, OBJECTS, &mut calibration);
     let mut text = format!("{HEAD}\n{}\n\n{table}", calibration.describe());
     writeln!(text, "\n### Target\n\n| what | target | measured | calibrated |\n| --- | --- | --- | --- |")
         .unwrap();
@@ -74,14 +72,17 @@ fn measure(kinds: &[Kind]) {
 }
 
 /// A line for each kind; and the median of eight attributes.
-fn table(kinds: &[Kind], objects: u64) -> (String, Duration) {
+fn table(kinds: &[Kind], objects: u64, calibration: &mut Calibration) -> (String, Duration) {
     let mut text = "| attribute | path | p50 / p99 | plain, p50 / p99 | plain ÷ ours |\n| --- | --- | --- | --- | --- |\n".to_owned();
     let mut eight = Duration::ZERO;
     let progress = progress("extraction");
     for kind in kinds {
         progress.set_message(kind.name);
-        let ours = times(objects, || kind.extract());
-        let plain = times(objects, || kind.extract_from_whole());
+        calibration.measure();
+        // In turns, so that whatever else the machine does falls on both.
+        let both = repeat(objects, LIMIT, |_| (time(|| kind.extract()), time(|| kind.extract_from_whole())));
+        let (ours, plain) = both.into_iter().unzip();
+        let (ours, plain) = (Times::new(ours), Times::new(plain));
         if kind.name == EIGHT {
             eight = ours.p50();
         }
@@ -96,10 +97,8 @@ fn table(kinds: &[Kind], objects: u64) -> (String, Duration) {
     (text, eight)
 }
 
-fn times<T>(objects: u64, mut one: impl FnMut() -> T) -> Times {
-    Times::new(repeat(objects, LIMIT, |_| {
-        let start = Instant::now();
-        drop(black_box(one()));
-        start.elapsed()
-    }))
+fn time<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    drop(black_box(work()));
+    start.elapsed()
 }

@@ -139,6 +139,7 @@ fn measure() -> bool {
 /// The small ones, which criterion can do often enough to tell whether a change of ours made them slower.
 fn criterion(rows: u64) {
     let mut criterion = Criterion::default()
+        .sample_size(10)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
@@ -146,7 +147,7 @@ fn criterion(rows: u64) {
     let list = List { objects, version: 1, content: 0 };
 
     let mut group = criterion.benchmark_group("initial load");
-    group.sample_size(10).throughput(Throughput::Elements(rows));
+    group.throughput(Throughput::Elements(rows));
     group.bench_function(format!("{rows} rows"), |bench| {
         bench.iter_batched(|| Graph::start(1), |mut graph| graph.list(list), BatchSize::PerIteration);
     });
@@ -157,7 +158,7 @@ fn criterion(rows: u64) {
     let mut content = 0;
     for count in [1, rows / 10] {
         let mut group = criterion.benchmark_group(format!("changes: {count}"));
-        group.throughput(Throughput::Elements(count));
+        group.throughput(Throughput::Elements(count)).sample_size(if count == 1 { 100 } else { 10 });
         group.bench_function(format!("{rows} rows"), |bench| {
             bench.iter_batched(
                 || {
