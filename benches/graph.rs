@@ -1,236 +1,182 @@
-//! The graph under load: initial load, one change, batches, relist; with resident memory.
+//! The graph under load, at three sizes, beside the plain way of doing the same; with memory.
 //!
-//! `cargo bench --bench graph` writes its figures to docs/benchmarks.md. Figures in the docs come from here and
-//! nowhere else. With `--test` (as `cargo test --benches` passes) it runs everything once at a small size and writes nothing.
+//! `cargo bench --bench graph` writes its figures to docs/benchmarks.md. Figures in the docs come from the benches and
+//! nowhere else. With a filter (`-- "one change"`) only the benches of criterion that match it run, and nothing is written; without
+//! `--bench`, as `cargo test --benches` calls it, everything runs once at a small size, and nothing is written.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
+#[path = "graph/churn.rs"]
+mod churn;
+#[path = "graph/dataflow.rs"]
+mod dataflow;
+#[path = "graph/plain.rs"]
+mod plain;
+#[path = "graph/report.rs"]
+mod report;
+#[path = "graph/scenario.rs"]
+mod scenario;
+#[path = "graph/subject.rs"]
+mod subject;
 mod support;
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput};
-use kollect_dataflows::data::{Gvk, InventoryId, TargetId, TargetName, WatchId};
-use kollect_dataflows::extract::{AttributeSpec, Gates, Profile, ProfileSpec, Selection};
-use kollect_dataflows::graph::{
-    self, Change, Dedupe, Epochs, GateSetting, Handle, ListScope, Options, Scope, TargetPlan,
-};
-use support::memory::Memory;
-use support::objects::{ATTRIBUTES, Deployment, deployment, mix};
-use support::{docs, memory};
+use serde::de::DeserializeOwned;
 
-const WATCH: WatchId = WatchId(1);
-const TARGET: TargetId = TargetId(1);
-const INVENTORY: InventoryId = InventoryId(1);
-struct Subject {
-    handle: Handle,
-    epochs: Epochs,
-}
+use churn::Churn;
+use dataflow::Graph;
+use plain::Plain;
+use report::{Size, thousands};
+use scenario::{Extent, Figure};
+use subject::{List, Objects, Subject};
+use support::calibration::Calibration;
+use support::docs;
+use support::objects::mix;
+use support::run::{Call, progress};
 
-impl Subject {
-    /// A graph with one target of eight attributes that feeds one inventory.
-    fn start(workers: usize) -> Self {
-        let (handle, epochs) = graph::start(Options { workers, ..Options::default() }).unwrap();
-        let attributes = ATTRIBUTES
-            .map(|(name, path)| AttributeSpec {
-                name: name.into(),
-                path: path.into(),
-                ..AttributeSpec::default()
-            })
-            .into();
-        let gvk = Gvk::new("apps", "v1", "Deployment");
-        let profile = Profile::compile(&ProfileSpec { gvk, attributes, ..ProfileSpec::default() }).unwrap();
-        let setting = GateSetting::default();
-        let plan = TargetPlan {
-            id: TARGET,
-            name: Arc::new(TargetName::new("platform", "deployments")),
-            watch: WATCH,
-            profile: Arc::new(profile),
-            selection: Arc::new(Selection::everything()),
-            setting,
-        };
-        let everywhere = Scope::Everywhere;
-        handle
-            .change([
-                Change::See { target: TARGET, setting, scope: everywhere, gates: Some(Gates::ALL) },
-                Change::Feed { target: TARGET, inventory: INVENTORY, dedupe: Some(Dedupe::KeepAll) },
-                Change::SetTarget(Arc::new(plan)),
-            ])
-            .unwrap();
-        Self { handle, epochs }
-    }
+const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
+/// Rows and updates of the long run.
+const CHURN: (u64, u64) = (100_000, 1_000_000);
 
-    /// Feeds a complete list from another thread, as sources do, and waits until its end is out. Returns the number of
-    /// deltas.
-    fn list(&mut self, rows: u64, version: u64) -> u64 {
-        let handle = self.handle.clone();
-        let feeder = std::thread::spawn(move || {
-            let list = handle.list_begin(WATCH, ListScope::Watch).unwrap();
-            for number in 0..rows {
-                let Deployment { namespace, name, json } = deployment(number, version);
-                handle.object(WATCH, Some(list), &namespace, &name, version + 1, json).unwrap();
-            }
-            handle.list_end(WATCH, list).unwrap();
-        });
-        let mut deltas = 0;
-        loop {
-            let epoch = self.epochs.recv().unwrap();
-            deltas += epoch.inventories.values().map(|changed| changed.deltas.len() as u64).sum::<u64>();
-            if !epoch.lists.is_empty() {
-                feeder.join().unwrap();
-                return deltas;
-            }
-        }
-    }
-
-    /// Feeds one change and waits for its delta.
-    fn change(&mut self, number: u64, version: u64) -> Duration {
-        let Deployment { namespace, name, json } = deployment(number, version);
-        let start = Instant::now();
-        self.handle.object(WATCH, None, &namespace, &name, version + 1, json).unwrap();
-        self.receive(1);
-        start.elapsed()
-    }
-
-    /// Feeds many changes from another thread, as sources do, and waits until all their deltas are out.
-    fn changes(&mut self, numbers: impl Iterator<Item = u64>, version: u64) -> Duration {
-        let objects: Vec<_> = numbers.map(|number| deployment(number, version)).collect();
-        let (handle, count) = (self.handle.clone(), objects.len());
-        let start = Instant::now();
-        let feeder = std::thread::spawn(move || {
-            for Deployment { namespace, name, json } in objects {
-                handle.object(WATCH, None, &namespace, &name, version + 1, json).unwrap();
-            }
-        });
-        self.receive(count);
-        let elapsed = start.elapsed();
-        feeder.join().unwrap();
-        elapsed
-    }
-
-    fn receive(&mut self, mut deltas: usize) {
-        while deltas > 0 {
-            let epoch = self.epochs.recv().unwrap();
-            deltas -= epoch.inventories.values().map(|changed| changed.deltas.len()).sum::<usize>();
-        }
-    }
-}
-
-fn percentile(sorted: &[Duration], p: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * p) as usize].as_secs_f64() * 1e6
-}
-
-/// Everything at one size, once; a row of the table.
-fn measure(rows: u64, workers: usize, table: &mut String) {
-    let before = memory::of("self").unwrap().now;
-    let mut subject = Subject::start(workers);
-    let start = Instant::now();
-    assert_eq!(subject.list(rows, 0), rows);
-    let load = start.elapsed();
-    let Memory { now: resident, peak } = memory::of("self").unwrap();
-
-    let mut one: Vec<Duration> = (0..2_000).map(|i| subject.change(mix(i) % rows, 1 + i)).collect();
-    one.sort_unstable();
-    let mut batch: Vec<Duration> = (0..20)
-        .map(|i| {
-            let numbers: BTreeSet<u64> = (0..1_000).map(|j| mix(i * 1_000 + j) % rows).collect();
-            subject.changes(numbers.into_iter(), 3_000 + i)
-        })
-        .collect();
-    batch.sort_unstable();
-    // A relist with one new version of everything: the heaviest there is.
-    let start = Instant::now();
-    subject.list(rows, 5_000);
-    let relist = start.elapsed();
-    let Memory { now: after, peak: relist_peak } = memory::of("self").unwrap();
-    writeln!(
-        table,
-        "| {rows} | {workers} | {:.0} | {:.0} | {:.0} | {:.0} / {:.0} | {:.1} | {:.2} s | {:.0} | {:.0} |",
-        rows as f64 / load.as_secs_f64(),
-        resident - before,
-        peak - before,
-        percentile(&one, 0.5),
-        percentile(&one, 0.99),
-        percentile(&batch, 0.5) / 1e3,
-        relist.as_secs_f64(),
-        after - before,
-        relist_peak - before,
-    )
-    .unwrap();
-}
-
-const HEAD: &str = "## The graph
-
-Written by `cargo bench --bench graph`. Objects are Deployments of 5.7 KB as JSON bytes, of which eight attributes are extracted. Memory is
-the resident memory of the process above what it was before the graph was started; the generator of the objects is in the same
-process and takes part of the load time.
-
-| rows | workers | load, rows/s | resident, MiB | peak, MiB | one change, p50 / p99, µs | 1,000 changes, ms | relist, all changed | resident then, MiB | peak then, MiB |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-";
-
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(rows) = arguments.iter().position(|a| a == "--measure") {
-        // A child of ours: one size in a process of its own, so that sizes don't share a heap.
-        let mut table = String::new();
-        measure(arguments[rows + 1].parse().unwrap(), arguments[rows + 2].parse().unwrap(), &mut table);
-        print!("{table}");
-        return;
+    if let [_, option, rest @ ..] = &arguments[..]
+        && option == "--measure"
+    {
+        child(rest);
+        return ExitCode::SUCCESS;
     }
-    if arguments.iter().any(|a| a == "--test") {
-        let mut table = String::new();
-        measure(2_000, 1, &mut table);
-        measure(2_000, 2, &mut table);
-        println!("{table}");
-        return;
+    let call = Call::of(&arguments);
+    let mut is_within = true;
+    match call {
+        Call::Test => test(),
+        Call::Full => is_within = measure(),
+        Call::Filtered => {}
     }
-    let mut text = HEAD.to_owned();
-    for (rows, workers) in [(10_000, 1), (100_000, 1), (100_000, 2)] {
-        let own = std::env::current_exe().unwrap();
-        let child = std::process::Command::new(own)
-            .args(["--measure", &rows.to_string(), &workers.to_string()])
-            .output()
-            .unwrap();
-        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-        let line = String::from_utf8(child.stdout).unwrap();
-        print!("{line}");
-        text.push_str(&line);
-    }
-    writeln!(text, "\nOn {}.", docs::machine()).unwrap();
-    docs::write_section("graph", &text);
+    criterion(if call == Call::Test { 500 } else { 10_000 });
+    if is_within { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
 
-    let mut criterion = Criterion::default().configure_from_args();
+/// A child of ours: one measurement in a process of its own, so that they don't share a heap.
+fn child(arguments: &[String]) {
+    let (what, numbers) = arguments.split_first().unwrap();
+    let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().unwrap()).collect();
+    let json = match (what.as_str(), &numbers[..]) {
+        ("graph", [rows, workers]) => {
+            let progress = progress(&format!("{} rows, workers: {workers}", thousands(*rows)));
+            let mut graph = Graph::start(*workers as usize);
+            serde_json::to_string(&scenario::run(&mut graph, Extent::full(*rows), &progress))
+        }
+        ("plain", [rows]) => {
+            let progress = progress(&format!("{} rows, plain", thousands(*rows)));
+            serde_json::to_string(&scenario::run(&mut Plain::start(), Extent::full(*rows), &progress))
+        }
+        ("churn", [rows, updates]) => {
+            let progress = progress("a long run of changes");
+            serde_json::to_string(&churn::measure(*rows, *updates, &progress))
+        }
+        _ => panic!("a child can't measure {arguments:?}"),
+    };
+    println!("{}", json.unwrap());
+}
+
+/// Has a child measure, and gives what it measured.
+fn of_child<T: DeserializeOwned>(what: &str, numbers: &[u64]) -> T {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--measure", what])
+        .args(numbers.iter().map(u64::to_string))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "measuring {what} {numbers:?} failed; see above");
+    serde_json::from_slice(&child.stdout).unwrap()
+}
+
+fn test() {
+    let hidden = indicatif::ProgressBar::hidden();
+    let scenario = |subject: &mut dyn Subject| scenario::run(subject, Extent::test(), &hidden);
+    let [one_worker, two_workers] = [1, 2].map(|workers| scenario(&mut Graph::start(workers)));
+    let plain = scenario(&mut Plain::start());
+    println!("{}", report::table(&Size { rows: Extent::test().rows, one_worker, two_workers, plain }));
+    // So few updates say nothing about memory.
+    churn::measure(500, 1_000, &hidden);
+}
+
+/// Measures everything and writes it; whether memory stayed within its bounds.
+fn measure() -> bool {
+    let mut calibration = Calibration::default();
+    let mut of = |what: &str, numbers: &[u64]| -> Vec<Figure> {
+        calibration.measure();
+        of_child(what, numbers)
+    };
+    let mut sizes = Vec::new();
+    for rows in SIZES {
+        let (one_worker, two_workers) = (of("graph", &[rows, 1]), of("graph", &[rows, 2]));
+        let size = Size { rows, one_worker, two_workers, plain: of("plain", &[rows]) };
+        println!("{}", report::table(&size));
+        sizes.push(size);
+    }
+    let churn: Churn = of_child("churn", &[CHURN.0, CHURN.1]);
+    calibration.measure();
+    docs::write_section("graph", &report::section(&sizes, &churn, &calibration));
+    let growth = churn.growth();
+    if growth > churn::ALLOWED {
+        eprintln!(
+            "memory grew by {:.0} % in {} updates of {} rows, and {:.0} % are allowed: {:.0?} MiB",
+            growth * 100.0,
+            churn.updates,
+            churn.rows,
+            churn::ALLOWED * 100.0,
+            churn.resident
+        );
+    }
+    growth <= churn::ALLOWED
+}
+
+/// The small ones, which criterion can do often enough to tell whether a change of ours made them slower.
+fn criterion(rows: u64) {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    let objects = Objects { rows };
+    let list = List { objects, version: 1, content: 0 };
+
     let mut group = criterion.benchmark_group("initial load");
-    group.sample_size(10);
-    for rows in [10_000, 100_000] {
-        group.throughput(Throughput::Elements(rows));
+    group.throughput(Throughput::Elements(rows));
+    group.bench_function(format!("{rows} rows"), |bench| {
+        bench.iter_batched(|| Graph::start(1), |mut graph| graph.list(list), BatchSize::PerIteration);
+    });
+    group.finish();
+
+    let mut graph = Graph::start(1);
+    graph.list(list);
+    let mut content = 0;
+    for count in [1, rows / 10] {
+        let mut group = criterion.benchmark_group(format!("changes: {count}"));
+        group.throughput(Throughput::Elements(count)).sample_size(if count == 1 { 100 } else { 10 });
         group.bench_function(format!("{rows} rows"), |bench| {
             bench.iter_batched(
-                || Subject::start(1),
-                |mut subject| subject.list(rows, 0),
+                || {
+                    content += 1;
+                    let first = mix(content) % rows;
+                    (first..first + count).map(|number| objects.object(number % rows, content)).collect()
+                },
+                |changed| graph.change(changed),
                 BatchSize::PerIteration,
             );
         });
+        group.finish();
     }
-    group.finish();
-    let mut group = criterion.benchmark_group("one change");
-    let mut subject = Subject::start(1);
-    subject.list(100_000, 0);
-    let mut count = 0;
-    group.bench_function("at 100000 rows", |bench| {
-        bench.iter_custom(|iterations| {
-            (0..iterations)
-                .map(|_| {
-                    count += 1;
-                    subject.change(mix(count) % 100_000, count)
-                })
-                .sum()
-        });
+    criterion.bench_function(&format!("relist without change: {rows} rows"), |bench| {
+        bench.iter(|| graph.list(List { version: 2, content, ..list }));
     });
-    group.finish();
+    criterion.bench_function(&format!("a namespace closes and opens: {rows} rows"), |bench| {
+        bench.iter(|| graph.see(false) + graph.see(true));
+    });
     criterion.final_summary();
 }

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     pub(crate) now: f64,
-    /// The most that it ever was.
+    /// The most that it ever was, or was since [`forget_peak`].
     pub(crate) peak: f64,
 }
 
@@ -16,4 +16,9 @@ pub(crate) fn of(process: &str) -> Option<Memory> {
         Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
     };
     Some(Memory { now: field("VmRSS:")?, peak: field("VmHWM:")? })
+}
+
+/// Lets the peak of this process begin anew at what it has now.
+pub(crate) fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").expect("the kernel must let a process reset its own peak");
 }

@@ -1,8 +1,12 @@
 //! Plausible objects, the same on every run.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
 
 const TEMPLATE: &str = include_str!("../data/deployment.json");
+
+/// The template's texts and, between them, the names of its blanks.
+static PIECES: LazyLock<Vec<&str>> = LazyLock::new(|| TEMPLATE.split("@@").collect());
 
 /// Eight attributes of a [`deployment`]: name and path.
 pub(crate) const ATTRIBUTES: [(&str, &str); 8] = [
@@ -33,20 +37,38 @@ pub(crate) fn namespace(number: u64) -> String {
 
 /// One Deployment; `version` changes its image and its ready replicas.
 pub(crate) fn deployment(number: u64, version: u64) -> Deployment {
+    deployment_in(namespace(mix(number)), number, version)
+}
+
+/// The same in a namespace of the caller's choice.
+pub(crate) fn deployment_in(namespace: String, number: u64, version: u64) -> Deployment {
     let mixed = mix(number);
     let name = format!("workload-{number:06x}-{:x}", mixed & 0xf_ffff);
-    let namespace = namespace(mixed);
-    let image =
-        format!("registry.example.com/platform/service-{:03}:v1.{}.{}", mixed % 300, mixed % 20, version);
-    let json = TEMPLATE
-        .replace("@@name@@", &name)
-        .replace("@@ns@@", &namespace)
-        .replace("@@image@@", &image)
-        .replace("@@app@@", &format!("app-{:03}", mixed % 300))
-        .replace("@@replicas@@", "3")
-        .replace("@@ready@@", &(version % 4).to_string())
-        .replace("@@uid@@", &format!("{mixed:016x}"));
+    let mut json = String::with_capacity(TEMPLATE.len() + 512);
+    for (at, piece) in PIECES.iter().enumerate() {
+        // Every other piece is a blank. Writing into a string can't fail.
+        let _ = match (at % 2, *piece) {
+            (1, "name") => write!(json, "{name}"),
+            (1, "ns") => write!(json, "{namespace}"),
+            (1, "image") => {
+                let (service, minor) = (mixed % 300, mixed % 20);
+                write!(json, "registry.example.com/platform/service-{service:03}:v1.{minor}.{version}")
+            }
+            (1, "app") => write!(json, "app-{:03}", mixed % 300),
+            (1, "replicas") => write!(json, "3"),
+            (1, "ready") => write!(json, "{}", version % 4),
+            (1, "uid") => write!(json, "{mixed:016x}"),
+            (1, blank) => panic!("the template has a blank `{blank}`, which nothing fills"),
+            (_, text) => write!(json, "{text}"),
+        };
+    }
     Deployment { namespace, name, json: json.into_bytes().into() }
+}
+
+/// The number of the object with a name.
+pub(crate) fn number_of(name: &str) -> u64 {
+    let digits = name.split('-').nth(1).unwrap();
+    u64::from_str_radix(digits, 16).unwrap()
 }
 
 /// A number that looks random, for a number (the finalizer of SplitMix64).
