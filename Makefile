@@ -13,7 +13,11 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((
 CARGO := cargo
 EVERYTHING := --workspace --all-features --locked --jobs $(JOBS)
 
-.PHONY: help build demo test lint bench crds
+# How long `make fuzz` gives each target, and which ones it runs.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= jsonpath cel manifests helm
+
+.PHONY: help build demo test lint fuzz bench crds
 
 help: ## list the targets
 	echo "Usage: make TARGET"
@@ -37,6 +41,9 @@ lint: ## format, clippy, documentation, and dependencies (where cargo-deny is in
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(EVERYTHING) --no-deps --quiet
 	if command -v cargo-deny > /dev/null; then $(CARGO) deny --all-features check; \
 	else echo "cargo-deny is not installed: licences and advisories are not checked (bans are, by make test)"; fi
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (needs a C++ compiler); fails on a finding, and says where its input is
+	JOBS=$(JOBS) tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: ## the benches; results go where each bench says
 	$(CARGO) bench --workspace --all-features --locked --jobs $(JOBS)

@@ -99,7 +99,7 @@ fn of_churn(churn: &Churn) -> String {
         "### Memory under a long run of changes
 
 {} updates of objects picked at random among {}, as fast as they are taken; 1 worker. Resident memory at the start (after the load \
-         and a relist without change) and after each tenth of the updates, in MiB: {}. From start to end that is {:+.0} %; at most {:+.0} % are allowed, and the bench fails above.
+         and a relist without change) and after each tenth of the updates, with half a second of rest before each look, in MiB: {}. From start to end that is {:+.0} %; at most {:+.0} % are allowed, and the bench fails above.
 ",
         thousands(churn.updates),
         thousands(churn.rows),

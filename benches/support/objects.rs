@@ -52,7 +52,8 @@ pub(crate) fn deployment_in(namespace: String, number: u64, version: u64) -> Dep
             (1, "ns") => write!(json, "{namespace}"),
             (1, "image") => {
                 let (service, minor) = (mixed % 300, mixed % 20);
-                write!(json, "registry.example.com/platform/service-{service:03}:v1.{minor}.{version}")
+                // As long for every version, so that rows do not grow with their number.
+                write!(json, "registry.example.com/platform/service-{service:03}:v1.{minor}.{version:07}")
             }
             (1, "app") => write!(json, "app-{:03}", mixed % 300),
             (1, "replicas") => write!(json, "3"),

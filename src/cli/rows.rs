@@ -1,6 +1,6 @@
 //! Rows as the command line shows them.
 
-use kollect_dataflows::data::{Gvk, Row};
+use kollect_dataflows::data::{Gvk, PlainValue, Row};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -35,6 +35,11 @@ pub struct RowView {
 impl From<&Row> for RowView {
     fn from(row: &Row) -> Self {
         let Gvk { group, version, kind } = row.gvk().as_ref().clone();
+        // A row's attributes are canonical JSON by construction, and a map.
+        let attributes = match PlainValue::parse(row.attributes()) {
+            Ok(Value::Object(attributes)) => attributes,
+            _ => Map::new(),
+        };
         Self {
             target_namespace: row.target().namespace.clone(),
             target_name: row.target().name.clone(),
@@ -44,8 +49,7 @@ impl From<&Row> for RowView {
             version,
             kind,
             uid: row.uid().to_owned(),
-            // A row's attributes are canonical JSON by construction.
-            attributes: serde_json::from_str(row.attributes()).unwrap_or_default(),
+            attributes,
             incomplete: row.incomplete(),
         }
     }

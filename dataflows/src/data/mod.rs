@@ -7,11 +7,14 @@
 //! - [`RowKey`]: a row's identity within an inventory; its order is the order of every export.
 //! - [`RowHash`] and [`Digest`]: content hashes of one row and of a set of rows.
 //! - [`Delta`]: what happened to one row in one epoch.
+//! - [`PlainValue`]: how the attributes of a row, which are JSON, are read.
 
 mod delta;
 mod names;
+mod plain;
 mod row;
 
 pub use delta::Delta;
 pub use names::{Gvk, InventoryId, RollupId, TargetId, TargetName, WatchId};
+pub use plain::PlainValue;
 pub use row::{Digest, Row, RowHash, RowKey, RowParts};

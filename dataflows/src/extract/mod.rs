@@ -61,7 +61,7 @@
 //!
 //! | what | bound |
 //! | --- | --- |
-//! | nesting of an object | 127 |
+//! | nesting of an object, of an attribute's value | 127, 60 |
 //! | length of a JSONPath | 4 KiB |
 //! | nesting of brackets in a JSONPath | 8 |
 //! | length of a CEL expression | 16 KiB |
@@ -80,6 +80,7 @@ mod cel;
 mod document;
 mod guard;
 mod helm;
+mod nesting;
 mod node;
 mod path;
 mod problem;

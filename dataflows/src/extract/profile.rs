@@ -9,6 +9,7 @@ use super::cel::{Expression, Outcome, Scope};
 use super::document::Document;
 use super::guard;
 use super::helm::Field;
+use super::nesting::{TOO_DEEP, is_too_deep};
 use super::node::Node;
 use super::path::{Found, Path, Step};
 use super::problem::{AttributeProblem, CompileProblem, Refusal};
@@ -196,6 +197,10 @@ impl Profile {
                 out.truncate(start);
                 outcome = Outcome::Failure(message);
             }
+            if outcome == Outcome::Value && is_too_deep(out.get(start..).unwrap_or_default()) {
+                out.truncate(start);
+                outcome = Outcome::Failure(TOO_DEEP.to_owned());
+            }
             match (outcome, &attribute.missing) {
                 (Outcome::Value, _) => {}
                 (_, Missing::Omit) => out.truncate(before),
@@ -261,6 +266,9 @@ fn check_type(value_type: Option<ValueType>, yields_list: bool) -> Result<(), Re
 fn default(spec: &AttributeSpec) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(default) = &spec.default else { return Ok(None) };
     let mut default = json(&Node::from(default));
+    if is_too_deep(&default) {
+        return Err(Refusal::new(TOO_DEEP, "give a default with fewer lists and maps in each other"));
+    }
     if let Some(value_type) = spec.value_type {
         value_type.convert(&mut default, 0).map_err(|_| {
             Refusal::new(

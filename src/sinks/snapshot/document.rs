@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use kollect_dataflows::data::{Gvk, Row, RowKey, RowParts, TargetName};
+use kollect_dataflows::data::{Gvk, PlainValue, Row, RowKey, RowParts, TargetName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -137,7 +137,7 @@ struct Content {
     group: String,
     version: String,
     kind: String,
-    attributes: Value,
+    attributes: PlainValue,
     #[serde(default)]
     incomplete: Vec<String>,
 }
@@ -207,7 +207,7 @@ impl Item {
             namespace: &identity.namespace,
             name: &identity.name,
             uid: &identity.uid,
-            attributes: &content.attributes.to_string(),
+            attributes: &content.attributes.0.to_string(),
             incomplete: &incomplete,
         }))
     }
@@ -250,7 +250,16 @@ fn head(text: &[u8], format: Format) -> Option<&[u8]> {
 /// The one item of a YAML list.
 fn from_yaml<T: DeserializeOwned>(text: &str) -> io::Result<T> {
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
-    let items: Vec<T> = serde_saphyr::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    // The limits that YAML has by default are for what strangers write, and a row may be larger. That of nesting holds for rows too.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+        },
+    };
+    let items: Vec<T> =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| invalid(error.to_string()))?;
     items.into_iter().next().ok_or_else(|| invalid("an item is empty".to_owned()))
 }
 
@@ -370,6 +379,31 @@ mod tests {
                     back.push(row);
                 }
                 assert_eq!(back, rows, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_comes_back_whatever_its_attributes_are() {
+        for attributes in [
+            r#"{"a":{"$serde_json::private::RawValue":"no JSON"}}"#.to_owned(),
+            format!(r#"{{"a":{}1{}}}"#, r#"[{"b":"#.repeat(30), "}]".repeat(30)),
+            format!(r#"{{"a":[{}0]}}"#, "0,".repeat(300_000)),
+        ] {
+            let rows = [Row::new(RowParts {
+                target: &Arc::new(TargetName::new("team", "web")),
+                gvk: &Arc::new(Gvk::new("", "v1", "Kind")),
+                namespace: "",
+                name: "a",
+                uid: "1",
+                attributes: &attributes,
+                incomplete: &[],
+            })];
+            for format in [Format::Yaml, Format::Json] {
+                let (text, _) = document(&rows, format);
+                let item = Reader::new(text.as_bytes()).unwrap().next_item().unwrap().unwrap();
+                let row = item.row().unwrap_or_else(|error| panic!("{error}"));
+                assert!(row == rows[0], "another row comes back as {format:?}");
             }
         }
     }

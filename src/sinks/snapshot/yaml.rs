@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use kollect_dataflows::data::Row;
+use kollect_dataflows::data::{PlainValue, Row};
 use serde_json::Value;
 
 /// Writes a row as a mapping with the keys of the contract. The first line continues where the writer stands, the others
@@ -35,7 +35,7 @@ pub fn write_row(out: &mut impl Write, row: &Row, indent: usize) -> io::Result<(
     field(out, "kind", &row.gvk().kind)?;
     field(out, "uid", row.uid())?;
     write!(out, "{:indent$}attributes:", "")?;
-    write_value_after_key(out, &serde_json::from_str(row.attributes())?, indent)?;
+    write_value_after_key(out, &PlainValue::parse(row.attributes())?, indent)?;
     let incomplete = row.incomplete();
     if !incomplete.is_empty() {
         write!(out, "{:indent$}incomplete:", "")?;

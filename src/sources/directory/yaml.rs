@@ -5,6 +5,7 @@
 //! of two equal keys wins, anchors and merge keys (`<<`) work. There are two differences: keys stay as written, where
 //! `kubectl` turns a key `on` into `true`; and a number too great for JSON (`1e999`) is an error, where `kubectl` makes it a string.
 
+use kollect_dataflows::data::PlainValue;
 use serde_json::Value;
 use serde_saphyr::Error;
 
@@ -30,9 +31,9 @@ pub(crate) fn to_json(document: &str) -> Result<Option<String>, YamlError> {
         with_snippet: false,
         emit_comments: false,
     };
-    match serde_saphyr::from_str_with_options::<Value>(document, options) {
-        Ok(Value::Null) => Ok(None),
-        Ok(mut value) => {
+    match serde_saphyr::from_str_with_options::<PlainValue>(document, options) {
+        Ok(PlainValue(Value::Null)) => Ok(None),
+        Ok(PlainValue(mut value)) => {
             shorten_numbers(&mut value);
             Ok(Some(value.to_string()))
         }

@@ -785,7 +785,8 @@ fn a_release_that_helm_keeps_in_a_config_map_is_hidden() {
 
 #[test]
 fn nothing_deep_or_odd_panics_or_shows_a_secret() {
-    let deep = (0..120).fold(json!({"password": CANARY}), |inner, _| json!([inner]));
+    let nested = |depth| (0..depth).fold(json!({"password": CANARY}), |inner, _| json!([inner]));
+    let deep = nested(57);
     let texts =
         ["{", "{\"a\":", "://", "@://@", "a://@", "=", ":", "|", "password: |", "é://ü:ö@ä", "\u{0}://x:y/@"];
     let odd: Vec<Value> = texts.iter().map(|text| json!({"note": text, "password": text})).collect();
@@ -794,6 +795,9 @@ fn nothing_deep_or_odd_panics_or_shows_a_secret() {
         let result = scrubbed(&spec, &[]).to_string();
         assert!(plain || !result.contains(CANARY));
     }
+    let deepest = json!({"metadata": {"name": "n"}, "spec": nested(120)});
+    let deepest = extract(&compile(ResourceSpec::default()).unwrap(), &deepest);
+    assert_eq!((&*deepest.attributes, deepest.problems.len()), (r#"{"resource":null}"#, 1));
     for metadata in [
         json!({"name": "n", "annotations": [1], "managedFields": 3}),
         json!({"name": "n", "annotations": null}),
