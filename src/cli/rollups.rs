@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use kollect_dataflows::data::PlainValue;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -47,7 +48,8 @@ pub(super) fn summaries<'a>(
 ) -> impl Iterator<Item = RollupSummary> + 'a {
     reports.iter().map(move |(name, report)| {
         let named = |names: &[String], values: &[kollect_dataflows::rollup::Value]| {
-            let value = |json: &str| serde_json::from_str(json).unwrap_or_default();
+            // Canonical JSON by construction.
+            let value = |json: &str| PlainValue::parse(json).unwrap_or_default();
             names.iter().cloned().zip(values.iter().map(|json| value(json.as_json()))).collect()
         };
         let group = |(group, values): (&_, &_)| GroupSummary {

@@ -1,7 +1,7 @@
 //! Rollups: rows grouped by some of their fields, and a few numbers about each group.
 //!
 //! A [`RollupSpec`] says by what the rows of an inventory are grouped and what is worked out for each group. The graph turns each row
-//! into its [`Contribution`] and keeps [`Groups`] of them: a row that comes, goes or changes costs what it changes in its
+//! into what it adds to its group, and keeps the sum of that for each group: a row that comes, goes or changes costs what it changes in its
 //! own groups, and what comes out is the groups that changed, with their values before and after.
 //!
 //! Rows that lack what an aggregate is about are left out of it, as in SQL: the sum, least and greatest of nothing are null.
