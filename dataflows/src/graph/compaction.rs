@@ -61,8 +61,8 @@ mod tests {
     fn an_arrangement_is_merged_when_too_much_of_it_is_outside_its_largest_batch() {
         assert!(!is_loose(&[]));
         assert!(!is_loose(&[(17, 1, 100_000)]));
-        assert!(!is_loose(&[(17, 1, 100_000), (13, 2, 10_000), (3, 1, 7)]));
-        assert!(is_loose(&[(17, 1, 100_000), (13, 2, 12_000)]));
+        assert!(!is_loose(&[(17, 1, 100_000), (12, 2, 5_000), (3, 1, 7)]));
+        assert!(is_loose(&[(17, 1, 100_000), (12, 2, 6_000)]));
         // A merge under way is brought to its end.
         assert!(is_loose(&[(17, 2, 110_000), (3, 1, 7)]));
         assert!(!is_loose(&[(9, 1, 500), (8, 2, 500)]));
