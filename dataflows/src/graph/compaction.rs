@@ -20,7 +20,7 @@ const SLACK: usize = 20;
 const SMALL: usize = 1 << 10;
 
 /// How much is merged at a time: as if so many updates had come.
-const PORTION: usize = 1 << 14;
+const PORTION: usize = 1 << 12;
 
 thread_local! {
     /// Whether some arrangement of this worker still has something to merge.
