@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kollect_dataflows::data::TargetName;
 use kollect_dataflows::rollup::{self, Field, Op, RollupSpec};
 
 use super::fields::Reporter;
 use super::problem::reason;
 use super::{MetricsPlan, Plan, ResourceName, RollupPlan, TargetPlan};
 use crate::api::{AggregateOp, AttributeType, KollectProfileSpec, Metric, MetricType, Rollup};
-use kollect_dataflows::data::TargetName;
 
 /// Plans the rollups of an inventory that these targets feed.
 pub(super) fn plan(

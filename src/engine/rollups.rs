@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kollect_dataflows::data::{InventoryId, RollupId};
 use kollect_dataflows::graph::{Change, RollupDeltas};
-use kollect_dataflows::rollup::Value;
+use kollect_dataflows::rollup::{RollupSpec, Value};
 
 use crate::catalog::RollupPlan;
 
@@ -15,7 +15,7 @@ pub(super) struct Rollups(BTreeMap<String, Rollup>);
 
 struct Rollup {
     id: RollupId,
-    plan: RollupPlan,
+    spec: Arc<RollupSpec>,
     report: RollupReport,
 }
 
@@ -45,7 +45,7 @@ impl Rollups {
         changes: &mut Vec<Change>,
     ) {
         self.0.retain(|name, rollup| {
-            let stays = wanted.get(name).is_some_and(|plan| plan.spec == rollup.plan.spec);
+            let stays = wanted.get(name).is_some_and(|plan| plan.spec == rollup.spec);
             if !stays {
                 changes.push(Change::Rollup { rollup: rollup.id, inventory, spec: None });
             }
@@ -56,7 +56,7 @@ impl Rollups {
                 *last_number += 1;
                 let id = RollupId(*last_number);
                 changes.push(Change::Rollup { rollup: id, inventory, spec: Some(Arc::clone(&plan.spec)) });
-                Rollup { id, plan: plan.clone(), report: RollupReport::default() }
+                Rollup { id, spec: Arc::clone(&plan.spec), report: RollupReport::default() }
             });
             rollup.report.group_by.clone_from(&plan.group_by);
             rollup.report.aggregates.clone_from(&plan.aggregates);
