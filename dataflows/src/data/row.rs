@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -206,6 +206,22 @@ impl Row {
         }
         json.extend_from_slice(&incomplete);
         Self(ThinArc::from_header_and_slice(header, &json))
+    }
+
+    /// A row that stands before every row of an object: all its names are empty.
+    pub(crate) fn least() -> Self {
+        static LEAST: LazyLock<Row> = LazyLock::new(|| {
+            Row::new(RowParts {
+                target: &Arc::new(TargetName::new("", "")),
+                gvk: &Arc::new(Gvk::new("", "", "")),
+                namespace: "",
+                name: "",
+                uid: "",
+                attributes: "{}",
+                incomplete: &[],
+            })
+        });
+        LEAST.clone()
     }
 
     /// The piece of the packed bytes that starts at `start`. The bytes were strings when the row was packed.

@@ -10,7 +10,7 @@
 //!                                                                                  ▼            │
 //!                                                        inventory rows, arranged ◄─────────────┘
 //!                                                           │       │        │
-//!                                                        deltas  snapshots  rollups (join with their definitions, groups)
+//!                                                        deltas  snapshots  rollups (what rows add to them, groups)
 //! ```
 //!
 //! A *view* is what rows have in common that become visible together. What facts say is worked out for views, by the operator
@@ -30,7 +30,12 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::{ContainerChunker, ValBatcher, ValBuilder, ValSpine};
+use differential_dataflow::trace::implementations::ord_neu::{
+    OrdKeyBatch, OrdKeyBuilder, OrdValBatch, OrdValBuilder,
+};
+use differential_dataflow::trace::implementations::spine_fueled::Spine;
+use differential_dataflow::trace::implementations::{ContainerChunker, KeyBatcher, OffsetList, ValBatcher};
+use differential_dataflow::trace::rc_blanket_impls::RcBuilder;
 use differential_dataflow::trace::{Cursor, Navigable};
 use sha2::{Digest as _, Sha256};
 use timely::container::CapacityContainerBuilder;
@@ -41,10 +46,11 @@ use timely::dataflow::operators::{Concatenate as _, Input as _, Probe as _};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope as TimelyScope, Stream};
 
 use super::command::{Command, ListId};
+use super::deferred::DeferredVec;
 use super::epochs::Work;
 use super::facts::{Dedupe, Definition};
 use super::objects::{Differences, ObjectTable, Problem};
-use super::rollups::{RollupPart, Rollups};
+use super::rollups::{RollupPart, Rollups, contributions};
 use super::views::{Route, ViewId};
 use crate::data::{Delta, InventoryId, RollupId, Row, TargetId};
 use crate::rollup::Contribution;
@@ -52,12 +58,20 @@ use crate::rollup::Contribution;
 /// The graph's logical time: the number of an epoch.
 pub(super) type Epoch = u64;
 
-/// An arrangement by key and value, as all of ours are.
-type Spine<K, V> = ValSpine<K, V, Epoch, isize>;
+/// The containers of an arrangement's batches: of keys, values, times, differences and offsets.
+type Containers<K, V> = (K, V, Vec<Epoch>, Vec<isize>, OffsetList);
+/// How values are arranged by key.
+type ByKey<K, V> = Containers<Vec<K>, DeferredVec<V>>;
+/// How inventory rows are arranged.
+type OfInventories = Containers<DeferredVec<(InventoryId, Row)>, Vec<()>>;
+/// An arrangement by key and value.
+type KeyTrace<K, V> = TraceAgent<Spine<Rc<OrdValBatch<ByKey<K, V>>>>>;
 /// The canonical rows of all inventories.
-pub(super) type InventoryTrace = TraceAgent<Spine<InventoryId, Row>>;
+///
+/// The row belongs to the key: batches are merged in portions of whole keys, and an inventory has too many rows for one portion.
+pub(super) type InventoryTrace = TraceAgent<Spine<Rc<OrdKeyBatch<OfInventories>>>>;
 
-type Updates<D> = Vec<(D, Epoch, isize)>;
+pub(super) type Updates<D> = Vec<(D, Epoch, isize)>;
 
 /// What one worker has to say about one epoch.
 #[derive(Default)]
@@ -111,16 +125,13 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
             }
         })
         .map(|((inventory, _uid), row)| (inventory, row));
-    let inventories = arrange(kept.concat(winners), "inventories");
+    let inventories = arrange_inventories(kept.concat(winners));
     let deltas = collect_deltas(inventories.stream.clone(), Rc::clone(&part));
 
     // A rollup is kept whole by one worker, where what its rows add meets by the rollup's number.
     let rollups = Rc::new(RefCell::new(Rollups::default()));
     let rolled_up = Rc::clone(&rollups);
-    let contributions =
-        inventories.clone().join_core(arrange(definitions, "rollups"), |_inventory, row, (rollup, spec)| {
-            Some((*rollup, spec.contribution(row)))
-        });
+    let contributions = contributions(&inventories, definitions);
     let by_rollup = Exchange::new(|((rollup, _), _, _): &((RollupId, Contribution), _, _)| rollup.0.into());
     let contributions = take_in(contributions, by_rollup, "roll up", move |(rollup, row), diff| {
         rolled_up.borrow_mut().update(rollup, &row, diff);
@@ -141,7 +152,7 @@ pub(super) fn build(scope: TimelyScope<'_, Epoch>) -> Dataflow {
 fn arrange<'s, K, V>(
     collection: VecCollection<'s, Epoch, (K, V), isize>,
     name: &str,
-) -> Arranged<'s, TraceAgent<Spine<K, V>>>
+) -> Arranged<'s, KeyTrace<K, V>>
 where
     K: differential_dataflow::Data,
     V: differential_dataflow::Data,
@@ -151,9 +162,25 @@ where
         _,
         ContainerChunker<Updates<(K, V)>>,
         ValBatcher<K, V, Epoch, isize>,
-        ValBuilder<K, V, Epoch, isize>,
-        Spine<K, V>,
+        RcBuilder<OrdValBuilder<ByKey<K, V>, Updates<(K, V)>>>,
+        _,
     >(collection.inner, Pipeline, name)
+}
+
+/// Arranges the rows of inventories.
+fn arrange_inventories(
+    collection: VecCollection<'_, Epoch, (InventoryId, Row), isize>,
+) -> Arranged<'_, InventoryTrace> {
+    type Rows = Updates<((InventoryId, Row), ())>;
+    let rows = collection.map(|row| (row, ())).inner;
+    arrange_core::<
+        _,
+        _,
+        ContainerChunker<Rows>,
+        KeyBatcher<(InventoryId, Row), Epoch, isize>,
+        RcBuilder<OrdKeyBuilder<OfInventories, Rows>>,
+        _,
+    >(rows, Pipeline, "inventories")
 }
 
 /// Hands each difference to `take`. What comes out is empty, and ends when all is taken in.
@@ -259,8 +286,7 @@ fn collect_deltas<'s, B>(
 ) -> Stream<'s, Epoch, Vec<()>>
 where
     B: Navigable + Clone + 'static,
-    for<'a> B::Cursor:
-        Cursor<Storage = B, Key<'a> = &'a InventoryId, Val<'a> = &'a Row, Time = Epoch, Diff = isize>,
+    for<'a> B::Cursor: Cursor<Storage = B, Key<'a> = &'a (InventoryId, Row), Time = Epoch, Diff = isize>,
 {
     batches.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "deltas", move |_, _| {
         move |input, _output| {
@@ -268,17 +294,14 @@ where
                 let mut part = part.borrow_mut();
                 for batch in batches.iter() {
                     let mut cursor = batch.cursor();
-                    while let Some(inventory) = cursor.get_key(batch) {
-                        let mut versions = Versions::new(*inventory);
-                        while let Some(row) = cursor.get_val(batch) {
-                            let mut count = 0;
-                            cursor.map_times(batch, |_time, diff| count += B::Cursor::owned_diff(diff));
-                            versions.push(row, count, &mut part.deltas);
-                            cursor.step_val(batch);
-                        }
-                        versions.flush(&mut part.deltas);
+                    let mut versions = Versions { inventory: InventoryId(0), before: None, after: None };
+                    while let Some((inventory, row)) = cursor.get_key(batch) {
+                        let mut count = 0;
+                        cursor.map_times(batch, |_time, diff| count += B::Cursor::owned_diff(diff));
+                        versions.push(*inventory, row, count, &mut part.deltas);
                         cursor.step_key(batch);
                     }
+                    versions.flush(&mut part.deltas);
                 }
             });
         }
@@ -287,20 +310,24 @@ where
 
 /// The versions of one row in one epoch, as they come by.
 struct Versions {
+    /// Whose row it is; of no meaning while there is no version.
     inventory: InventoryId,
     before: Option<Row>,
     after: Option<Row>,
 }
 
 impl Versions {
-    fn new(inventory: InventoryId) -> Self {
-        Self { inventory, before: None, after: None }
-    }
-
-    fn push(&mut self, row: &Row, count: isize, deltas: &mut Vec<(InventoryId, Delta)>) {
+    fn push(
+        &mut self,
+        inventory: InventoryId,
+        row: &Row,
+        count: isize,
+        deltas: &mut Vec<(InventoryId, Delta)>,
+    ) {
         let other = self.before.as_ref().or(self.after.as_ref());
-        if other.is_some_and(|other| !other.has_key_of(row)) {
+        if inventory != self.inventory || other.is_some_and(|other| !other.has_key_of(row)) {
             self.flush(deltas);
+            self.inventory = inventory;
         }
         match count {
             0 => {}

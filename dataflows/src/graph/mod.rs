@@ -74,6 +74,7 @@
 mod command;
 mod compaction;
 mod dataflow;
+mod deferred;
 mod epochs;
 mod facts;
 mod handle;

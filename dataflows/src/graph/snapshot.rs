@@ -166,27 +166,26 @@ impl Drop for Snapshot {
 pub(super) fn answer(trace: &mut InventoryTrace, read: &Read) {
     let (mut cursor, storage) = trace.cursor();
     let mut rows = Vec::new();
-    cursor.seek_key(&storage, &read.inventory);
-    if cursor.get_key(&storage) == Some(&read.inventory) {
-        if let Some(after) = &read.after {
-            cursor.seek_val(&storage, after);
-            if cursor.get_val(&storage) == Some(after) {
-                cursor.step_val(&storage);
-            }
+    let first = (read.inventory, read.after.clone().unwrap_or_else(Row::least));
+    cursor.seek_key(&storage, &first);
+    if cursor.get_key(&storage) == Some(&first) {
+        cursor.step_key(&storage);
+    }
+    while rows.len() < CHUNK {
+        let Some((inventory, row)) = cursor.get_key(&storage) else { break };
+        if *inventory != read.inventory {
+            break;
         }
-        while rows.len() < CHUNK {
-            let Some(row) = cursor.get_val(&storage) else { break };
-            let mut count = 0;
-            cursor.map_times(&storage, |time, diff| {
-                if *time <= read.epoch {
-                    count += diff;
-                }
-            });
-            if count > 0 {
-                rows.push(row.clone());
+        let mut count = 0;
+        cursor.map_times(&storage, |time, diff| {
+            if *time <= read.epoch {
+                count += diff;
             }
-            cursor.step_val(&storage);
+        });
+        if count > 0 {
+            rows.push(row.clone());
         }
+        cursor.step_key(&storage);
     }
     // The reader may have gone away; that is its own affair.
     let _ = read.reply.send(rows);

@@ -16,6 +16,9 @@ use super::facts::{Dedupe, Facts, GateSetting, Touched};
 use crate::data::{InventoryId, TargetId};
 use crate::extract::Gates;
 
+/// Rows and problems that a view may have before another one like it takes the next.
+const FULL: usize = 128;
+
 /// The number of a view, given by its worker. A number is given again when no row has it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct ViewId(u32);
@@ -84,8 +87,10 @@ impl Views {
     pub(super) fn enter(&mut self, view: ViewOf<'_>) -> ViewId {
         let ViewOf { target, setting, namespace, gates } = view;
         let places = self.places.entry(target).or_default();
-        let known = places.get(namespace).into_iter().flatten();
-        let known = known.copied().find(|id| entry(&self.entries, *id).is_some_and(|entry| entry.is(view)));
+        // The last one is the most likely to have room.
+        let known = places.get(namespace).into_iter().flatten().rev();
+        let has_room = |entry: &Entry| entry.is(view) && entry.members < FULL;
+        let known = known.copied().find(|id| entry(&self.entries, *id).is_some_and(has_room));
         if let Some(id) = known {
             if let Some(entry) = entry_mut(&mut self.entries, id) {
                 entry.members += 1;
@@ -127,7 +132,7 @@ impl Views {
         }
     }
 
-    /// Whether a row that enters this view would get this number.
+    /// Whether the rows that have this number belong to the view.
     pub(super) fn is(&self, id: ViewId, view: ViewOf<'_>) -> bool {
         entry(&self.entries, id).is_some_and(|entry| entry.is(view))
     }
@@ -259,6 +264,26 @@ mod tests {
         assert_eq!(views.settle(&facts), SightChanges::default());
         views.leave(a);
         assert_eq!(views.settle(&facts).visible.len(), 1);
+    }
+
+    #[test]
+    fn a_full_view_is_followed_by_one_like_it() {
+        let (mut views, mut facts) = (Views::default(), facts());
+        let ids: Vec<_> = (0..2 * FULL + 1).map(|_| views.enter(of(1, "a"))).collect();
+        let numbers = |ids: &[ViewId]| ids.iter().copied().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(numbers(&ids).len(), 3);
+        assert!(ids.chunks(FULL).all(|chunk| numbers(chunk).len() == 1));
+        assert!(ids.iter().all(|id| views.is(*id, of(1, "a"))));
+        assert_eq!(views.settle(&facts).visible.len(), 3);
+        // Room in any of them is used.
+        views.leave(ids[0]);
+        for _ in 1..FULL {
+            views.enter(of(1, "a"));
+        }
+        assert_eq!(views.enter(of(1, "a")), ids[0]);
+        let hide = facts.see(TargetId(1), SETTING, Scope::Everywhere, Some(Gates::NONE));
+        touch(&mut views, hide);
+        assert_eq!(views.settle(&facts).visible.len(), 3);
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use timely::worker::Worker;
 
+use super::Options;
 use super::command::Command;
+use super::compaction::Compaction;
 use super::dataflow::{self, Dataflow, Epoch, Part};
 use super::queue::{Queue, Work};
 use super::snapshot::{self, Leases, Read};
-use super::{Options, compaction};
 
 /// What the first worker tells the others.
 pub(super) enum Order {
@@ -34,7 +35,7 @@ pub(super) enum Role {
 /// Runs one worker until the queue is closed and worked off.
 pub(super) fn run(worker: &mut Worker, role: Role, options: Options, leases: &Leases, out: &Sender<Done>) {
     let dataflow = worker.dataflow(dataflow::build);
-    let mut state = State { dataflow, worker, options, leases, out };
+    let mut state = State { dataflow, worker, options, leases, out, compaction: Compaction::default() };
     match role {
         Role::First { queue, others } => {
             let _close = CloseOnExit(Arc::clone(&queue));
@@ -90,6 +91,7 @@ struct State<'a> {
     options: Options,
     leases: &'a Leases,
     out: &'a Sender<Done>,
+    compaction: Compaction,
 }
 
 impl State<'_> {
@@ -108,6 +110,10 @@ impl State<'_> {
             self.worker.step_or_park_while(None, || probe.less_than(&(epoch + 1)));
         }
         let mut part = part.take();
+        let deltas = part.deltas.iter().map(|(_, delta)| delta);
+        let came = deltas.clone().filter(|delta| delta.after().is_some()).count();
+        let went = deltas.filter(|delta| delta.before().is_some()).count();
+        self.compaction.epoch(came, went);
         part.rollups = rollups.borrow_mut().settle(self.options.rollup_groups);
         // Without a receiver nobody misses the epoch.
         let _ = self.out.send(Done { epoch, part });
@@ -116,11 +122,17 @@ impl State<'_> {
     /// Merges what there is to merge, until there is something else to do; `None` when neither is left.
     fn tidy_until<T>(&mut self, next: impl Fn() -> Option<T>) -> Option<T> {
         loop {
-            let something = next();
-            if something.is_some() || !compaction::take_left() {
-                return something;
+            if !self.compaction.is_urgent()
+                && let Some(something) = next()
+            {
+                return Some(something);
             }
-            self.worker.step();
+            let step = || {
+                self.worker.step();
+            };
+            if !self.compaction.merge(step) {
+                return next();
+            }
         }
     }
 
