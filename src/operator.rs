@@ -158,9 +158,14 @@ impl Operator {
 struct Resources {
     profiles: ObjectStore,
     targets: ObjectStore,
+    cluster_targets: ObjectStore,
     inventories: ObjectStore,
+    cluster_inventories: ObjectStore,
+    scopes: ObjectStore,
+    cluster_scopes: ObjectStore,
     database_sinks: ObjectStore,
     snapshot_sinks: ObjectStore,
+    event_sinks: ObjectStore,
     namespaces: ObjectStore,
     changed: Arc<watch::Sender<u64>>,
 }
@@ -177,40 +182,65 @@ impl Resources {
         Self {
             profiles: ours("KollectProfile"),
             targets: ours("KollectTarget"),
+            cluster_targets: ours("KollectClusterTarget"),
             inventories: ours("KollectInventory"),
+            cluster_inventories: ours("KollectClusterInventory"),
+            scopes: ours("KollectScope"),
+            cluster_scopes: ours("KollectClusterScope"),
             database_sinks: ours("KollectDatabaseSink"),
             snapshot_sinks: ours("KollectSnapshotSink"),
+            event_sinks: ours("KollectEventSink"),
             namespaces: start(Gvk::new("", "v1", "Namespace")),
             changed,
         }
     }
 
-    /// Whether of each kind the objects are known, or what keeps them from being so that waiting does not cure.
-    fn are_known(&self) -> bool {
-        let stores = [
+    fn stores(&self) -> [&ObjectStore; 11] {
+        [
             &self.profiles,
             &self.targets,
+            &self.cluster_targets,
             &self.inventories,
+            &self.cluster_inventories,
+            &self.scopes,
+            &self.cluster_scopes,
             &self.database_sinks,
             &self.snapshot_sinks,
+            &self.event_sinks,
             &self.namespaces,
-        ];
-        stores.iter().all(|store| store.is_complete() || out_of_reach(store).is_some())
+        ]
+    }
+
+    /// Whether of each kind the objects are known, or what keeps them from being so that waiting does not cure.
+    fn are_known(&self) -> bool {
+        self.stores().iter().all(|store| store.is_complete() || out_of_reach(store).is_some())
     }
 
     /// The resources for a plan.
     fn input(&self, options: catalog::Options) -> Input {
         let mut unusable = BTreeMap::new();
+        // Of a kind that is not served there are no scopes; of one that may not be listed there may be any.
+        let scopes = [&self.scopes, &self.cluster_scopes];
+        let hidden = |problem: &SourceProblem| problem.reason != "KindNotFound";
+        let scopes_unknown = scopes.into_iter().filter_map(out_of_reach).find(hidden);
         Input {
             profiles: typed(&self.profiles, "KollectProfile", &mut unusable),
             targets: typed(&self.targets, "KollectTarget", &mut unusable),
+            cluster_targets: typed(&self.cluster_targets, "KollectClusterTarget", &mut unusable),
             inventories: typed(&self.inventories, "KollectInventory", &mut unusable),
+            cluster_inventories: typed(&self.cluster_inventories, "KollectClusterInventory", &mut unusable),
+            scopes: typed(&self.scopes, "KollectScope", &mut unusable),
+            cluster_scopes: typed(&self.cluster_scopes, "KollectClusterScope", &mut unusable),
+            scopes_unknown: scopes_unknown.map(|problem| problem.message),
             database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unusable),
             snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unusable),
+            event_sinks: typed(&self.event_sinks, "KollectEventSink", &mut unusable),
             unusable,
             // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they
             // are gone.
-            incomplete: out_of_reach(&self.targets).is_some(),
+            incomplete: [&self.targets, &self.cluster_targets]
+                .into_iter()
+                .any(|store| out_of_reach(store).is_some()),
             namespaces: namespaces(&self.namespaces),
             namespaces_unknown: out_of_reach(&self.namespaces).map(|problem| problem.message),
             options,

@@ -10,14 +10,20 @@
 #[allow(dead_code)]
 mod cluster;
 
+#[path = "validation/cluster.rs"]
+mod cluster_kinds;
 #[path = "validation/database_sink.rs"]
 mod database_sink;
+#[path = "validation/event_sink.rs"]
+mod event_sink;
 #[path = "validation/inventory.rs"]
 mod inventory;
 #[path = "validation/metadata.rs"]
 mod metadata;
 #[path = "validation/profile.rs"]
 mod profile;
+#[path = "validation/scope.rs"]
+mod scope;
 #[path = "validation/snapshot_sink.rs"]
 mod snapshot_sink;
 #[path = "validation/target.rs"]
@@ -65,10 +71,10 @@ static SERVER: LazyLock<Client> = LazyLock::new(|| {
 /// What the API server says to the creation of an object, without creating it, as strict as to `kubectl apply`.
 async fn create(object: &Value) -> Result<(), String> {
     let kind = object["kind"].as_str().unwrap();
-    let plural =
-        api::crds().iter().find(|crd| crd.spec.names.kind == kind).unwrap().spec.names.plural.clone();
-    let path =
-        format!("/apis/kollect.dev/v1alpha1/namespaces/default/{plural}?dryRun=All&fieldValidation=Strict");
+    let crd = api::crds().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap();
+    let place = if crd.spec.scope == "Cluster" { "" } else { "namespaces/default/" };
+    let plural = crd.spec.names.plural;
+    let path = format!("/apis/kollect.dev/v1alpha1/{place}{plural}?dryRun=All&fieldValidation=Strict");
     for attempt in 0.. {
         let request = http::Request::post(&path)
             .header("content-type", "application/json")
@@ -105,10 +111,14 @@ fn offline(manifest: &str) -> Vec<ManifestProblem> {
 /// A manifest of a kind with this spec, and whatever it needs to stand alone.
 fn manifest(kind: &str, spec: &str) -> String {
     let spec: Value = serde_saphyr::from_str(spec).unwrap_or_else(|error| panic!("{spec}: {error}"));
+    let metadata = match kind.starts_with("KollectCluster") {
+        true => json!({ "name": "case" }),
+        false => json!({ "name": "case", "namespace": "default" }),
+    };
     json!({
         "apiVersion": api::API_VERSION,
         "kind": kind,
-        "metadata": { "name": "case", "namespace": "default" },
+        "metadata": metadata,
         "spec": spec,
     })
     .to_string()
@@ -138,6 +148,11 @@ apiVersion: kollect.dev/v1alpha1
 kind: KollectSnapshotSink
 metadata: {name: files}
 spec: {type: local, endpoint: /var/lib/kollect/files}
+---
+apiVersion: kollect.dev/v1alpha1
+kind: KollectClusterTarget
+metadata: {name: pods, labels: {tier: base}}
+spec: {profileRef: {name: pods, namespace: default}}
 ";
 
 fn accepts(manifest: &str) {
@@ -153,6 +168,12 @@ fn rejects(manifest: &str, field: &str, says: &str) {
     assert!(verdict.is_err(), "the API server takes it");
 }
 
+/// For what the API server can't see, in these surroundings.
+fn rejects_offline_beside(manifest: &str, field: &str, says: &str, surroundings: &str) {
+    expect_problem(&offline(&format!("{manifest}{surroundings}{SURROUNDINGS}")), field, says);
+    assert_eq!(server_verdict(manifest), Ok(()), "the API server can see it: use `rejects`");
+}
+
 /// For what the API server can't see.
 fn rejects_offline(manifest: &str, field: &str, says: &str) {
     rejects_offline_only(manifest, field, says);
@@ -160,12 +181,15 @@ fn rejects_offline(manifest: &str, field: &str, says: &str) {
 }
 
 fn rejects_offline_only(manifest: &str, field: &str, says: &str) {
-    let problems = offline(&format!("{manifest}{SURROUNDINGS}"));
+    expect_problem(&offline(&format!("{manifest}{SURROUNDINGS}")), field, says);
+}
+
+fn expect_problem(problems: &[ManifestProblem], field: &str, says: &str) {
     let found = problems.iter().any(|problem| {
         problem.field == field && (problem.message.contains(says) || problem.remedy.contains(says))
     });
-    assert!(found, "no problem of `{field}` says `{says}`: {}", listed(&problems));
-    for problem in &problems {
+    assert!(found, "no problem of `{field}` says `{says}`: {}", listed(problems));
+    for problem in problems {
         assert!(!problem.message.is_empty() && !problem.remedy.is_empty(), "{problem}");
         assert!(!problem.message.contains("can't be evaluated"), "{problem}");
     }

@@ -1,17 +1,14 @@
 //! KollectInventory: which rows are exported, and where to.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::rollup::Rollup;
 use super::schema::{self, rule};
 use super::shared::{Interval, LabelSelector, is_false};
+use super::sink_ref::{self, SinkRef};
 
 /// Says which targets' rows are merged, and where they are exported to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,13 +68,18 @@ pub struct KollectInventorySpec {
     /// KollectDatabaseSinks in the inventory's namespace to export to: names, or names with settings. At most 20 sinks
     /// over all lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(schema_with = "sink_ref::own")]
     pub database_sink_refs: Vec<SinkRef>,
     /// KollectSnapshotSinks in the inventory's namespace to export to: names, or names with settings. At most 20 sinks
     /// over all lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(schema_with = "sink_ref::own")]
     pub snapshot_sink_refs: Vec<SinkRef>,
+    /// KollectEventSinks in the inventory's namespace to export to: names, or names with settings. At most 20 sinks
+    /// over all lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "sink_ref::own")]
+    pub event_sink_refs: Vec<SinkRef>,
     /// How often unchanged content is verified again: a time span from 0 to 24h, for example `30s`; `0s`: only when
     /// something changes. Changes are exported at once, whatever this says.
     #[serde(default = "default_interval")]
@@ -96,13 +98,14 @@ impl Default for KollectInventorySpec {
             rollups: Vec::new(),
             database_sink_refs: Vec::new(),
             snapshot_sink_refs: Vec::new(),
+            event_sink_refs: Vec::new(),
             export_min_interval: default_interval(),
             suspend: false,
         }
     }
 }
 
-fn default_interval() -> Interval {
+pub(super) fn default_interval() -> Interval {
     Interval::from("30s")
 }
 
@@ -116,100 +119,6 @@ pub enum Dedupe {
     /// One row an object is kept.
     #[serde(rename = "byResourceUID")]
     ByResourceUid,
-}
-
-/// A sink to export to: its name alone, or with settings for this inventory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum SinkRef {
-    /// Name of the sink.
-    Name(String),
-    /// Name of the sink, and settings.
-    #[serde(rename_all = "camelCase")]
-    Settings {
-        /// Name of the sink.
-        name: String,
-        /// Replaces the inventory's `exportMinInterval` for this sink.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        export_min_interval: Option<Interval>,
-        /// Fields that are not known. The API server can't refuse them here, so they are kept and reported.
-        #[serde(flatten)]
-        unknown: BTreeMap<String, Value>,
-    },
-    /// A null: the API server can't refuse it here, so it is kept and reported.
-    Nothing,
-}
-
-impl SinkRef {
-    /// Name of the sink; empty when there is none.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Name(name) | Self::Settings { name, .. } => name,
-            Self::Nothing => "",
-        }
-    }
-
-    /// The interval that replaces the inventory's, if there is one.
-    pub fn export_min_interval(&self) -> Option<&Interval> {
-        match self {
-            Self::Name(_) | Self::Nothing => None,
-            Self::Settings { export_min_interval, .. } => export_min_interval.as_ref(),
-        }
-    }
-
-    /// Names of fields that are not known.
-    pub fn unknown(&self) -> impl Iterator<Item = &str> {
-        match self {
-            Self::Name(_) | Self::Nothing => None,
-            Self::Settings { unknown, .. } => Some(unknown.keys().map(String::as_str)),
-        }
-        .into_iter()
-        .flatten()
-    }
-}
-
-/// A structural schema has no unions, so the type is left open, and each other keyword says something about the types
-/// it applies to: the lengths and the pattern about strings, properties about objects; the rest keeps all other
-/// types out.
-impl JsonSchema for SinkRef {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "SinkRef".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let name = json_schema!({
-            "description": "Name of the sink.",
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 253,
-            "pattern": schema::SUBDOMAIN,
-        });
-        let mut interval = Interval::json_schema(generator);
-        // CEL rules can't stand below a schema without a type; the catalog checks the interval.
-        interval.remove("x-kubernetes-validations");
-        interval.insert(
-            "description".to_owned(),
-            "Replaces the inventory's `exportMinInterval` for this sink; at most 24h.".into(),
-        );
-        json_schema!({
-            "description": "Name of the sink; or its name and settings.",
-            "x-kubernetes-preserve-unknown-fields": true,
-            "minLength": 1,
-            "maxLength": 253,
-            "pattern": schema::SUBDOMAIN,
-            "required": ["name"],
-            "properties": { "name": name, "exportMinInterval": interval },
-            "not": { "anyOf": [{ "enum": [true, false] }] },
-            "minItems": 1,
-            "maxItems": 0,
-            "minimum": 1,
-            "maximum": 0,
-        })
-    }
 }
 
 /// The state of an inventory.

@@ -5,8 +5,14 @@
 //!       ▲
 //!       │ every target of the namespace, targetRefs or targetSelector
 //! KollectInventory ──databaseSinkRefs──► KollectDatabaseSink
-//!                  └─snapshotSinkRefs──► KollectSnapshotSink
+//!                  ├─snapshotSinkRefs──► KollectSnapshotSink
+//!                  └─eventSinkRefs─────► KollectEventSink
+//!
+//! KollectScope                                            what all of them may do in its namespace
 //! ```
+//!
+//! KollectClusterTarget, KollectClusterInventory and KollectClusterScope are the same for the whole cluster. They belong to no
+//! namespace, and refer to profiles and sinks of any namespace that a scope allows.
 //!
 //! The CRDs in `crds/` are generated from these types ([`crds`]); what a schema and CEL rules can say stands there, next
 //! to the field. What they can't say (a path that does not compile, a reference that leads nowhere) the
@@ -16,22 +22,35 @@
 // Each printer column has a type and a path.
 #![allow(clippy::duplicated_attributes)]
 
+mod cluster_inventory;
+mod cluster_target;
 mod crds;
 mod database_sink;
+mod event_sink;
 mod inventory;
 mod profile;
 mod rollup;
 mod schema;
+mod scope;
 mod shared;
+mod sink_ref;
 mod snapshot_sink;
 mod target;
+mod target_filter;
 
+pub use cluster_inventory::{
+    ClusterInventoryStatus, KollectClusterInventory, KollectClusterInventorySpec, NamespaceShard,
+};
+pub use cluster_target::{KollectClusterTarget, KollectClusterTargetSpec};
 pub use crds::{WriteError, crd_files, crds, write_crds};
 pub use database_sink::{
     DatabaseSinkType, KollectDatabaseSink, KollectDatabaseSinkSpec, PostgresSpec, SqliteSpec,
 };
+pub use event_sink::{
+    EventSinkType, KafkaSpec, KollectEventSink, KollectEventSinkSpec, NatsSpec, SaslMechanism,
+};
 pub use inventory::{
-    Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, RollupStatus, SinkExport, SinkRef,
+    Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, RollupStatus, SinkExport,
 };
 pub use profile::{
     Attribute, AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec,
@@ -39,15 +58,21 @@ pub use profile::{
 };
 pub use rollup::{Aggregate, AggregateOp, Metric, MetricType, Rollup};
 pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
+pub use scope::{
+    GvkPattern, KollectClusterScope, KollectClusterScopeSpec, KollectScope, KollectScopeSpec, Limits,
+};
 pub use shared::{
     DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,
-    LabelSelectorRequirement, ProvisioningMode, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec,
+    LabelSelectorRequirement, NamespacedRef, ProvisioningMode, ProvisioningSpec, SecretRef, SinkStatus,
+    TlsSpec,
 };
+pub use sink_ref::SinkRef;
 pub use snapshot_sink::{
     FileFormat, FilenameSpec, GroupInPath, KollectSnapshotSink, KollectSnapshotSinkSpec, LayoutMode,
     LayoutSpec, SerializationSpec, SnapshotSinkType,
 };
-pub use target::{KollectTarget, KollectTargetSpec, ResourceRule, TargetStatus, WatchMode};
+pub use target::{KollectTarget, KollectTargetSpec, TargetStatus};
+pub use target_filter::{ResourceRule, TargetFilter, WatchMode};
 
 /// The API group of every custom resource.
 pub const GROUP: &str = "kollect.dev";

@@ -18,6 +18,16 @@ pub(super) const API_VERSION: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
 /// A kind.
 pub(super) const KIND: &str = "^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$";
 
+/// As [`API_GROUP`], or all.
+pub(super) const API_GROUP_OR_ALL: &str =
+    r"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$";
+
+/// As [`API_VERSION`], or all.
+pub(super) const API_VERSION_OR_ALL: &str = "^([*]|[a-z]([-a-z0-9]*[a-z0-9])?)$";
+
+/// As [`KIND`], or all.
+pub(super) const KIND_OR_ALL: &str = "^([*]|[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?)$";
+
 /// A duration as Go writes it, not negative.
 pub(super) const DURATION: &str = r"^(0|([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+)$";
 
@@ -39,6 +49,16 @@ pub(super) const METRIC_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 /// The name of a table or schema of a database.
 pub(super) const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_$-]*$";
 
+/// An address: a host, or an IPv6 address in brackets, and a port.
+pub(super) const HOST_AND_PORT: &str =
+    r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$";
+
+/// The name of a topic of Kafka.
+pub(super) const TOPIC: &str = "^[A-Za-z0-9._-]+$";
+
+/// A subject of NATS, without wildcards.
+pub(super) const SUBJECT: &str = r"^[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*$";
+
 /// What is wrong with a text that does not match a pattern (to be read after the text), and what to do about it.
 pub(crate) fn explain_pattern(pattern: &str) -> (&'static str, &'static str) {
     match pattern {
@@ -55,6 +75,16 @@ pub(crate) fn explain_pattern(pattern: &str) -> (&'static str, &'static str) {
             "give the group alone, for example `apps`; leave it out for the core group",
         ),
         API_VERSION => ("is not a version", "give the version alone, for example `v1`"),
+        API_GROUP_OR_ALL => (
+            "is not an API group",
+            "give the group alone, for example `apps`, or `*` for all; leave it out for the core group",
+        ),
+        API_VERSION_OR_ALL => {
+            ("is not a version", "give the version alone, for example `v1`, or `*` for all")
+        }
+        KIND_OR_ALL => {
+            ("is not a kind", "use letters, digits and `-`, for example `Deployment`, or `*` for all")
+        }
         KIND => ("is not a kind", "use letters, digits and `-`, for example `Deployment`"),
         DURATION => ("is not a time span", "give a number with a unit, from 0s to 24h: `30s`, `5m`, `1h30m`"),
         LABEL_KEY => (
@@ -72,6 +102,12 @@ pub(crate) fn explain_pattern(pattern: &str) -> (&'static str, &'static str) {
         METRIC_NAME => {
             ("is not a name that can be used", "use letters, digits and `_`, and begin with a letter or `_`")
         }
+        HOST_AND_PORT => ("is not an address", "give host and port: `kafka.example.com:9092`"),
+        TOPIC => ("is not the name of a topic", "use letters, digits, `.`, `_` and `-`"),
+        SUBJECT => (
+            "is not a subject",
+            "give names separated by dots, without spaces, `*` and `>`: `kollect.changes`",
+        ),
         ONE_LINE => ("has line breaks or other control characters", "write it on one line"),
         IDENTIFIER => (
             "is not a name that can be used",

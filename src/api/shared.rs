@@ -27,6 +27,18 @@ pub struct Gvk {
     pub kind: String,
 }
 
+/// A resource of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespacedRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::SUBDOMAIN))]
+    pub name: String,
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::LABEL))]
+    pub namespace: String,
+}
+
 /// A Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +46,7 @@ pub struct SecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::SUBDOMAIN))]
     pub name: String,
-    /// Namespace of the Secret; default: that of the sink. Another one is refused, since nothing can allow it yet.
+    /// Namespace of the Secret; default: that of the sink. Another one must be allowed by a KollectScope in the sink's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::LABEL))]
     pub namespace: Option<String>,

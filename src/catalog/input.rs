@@ -8,12 +8,15 @@ use std::sync::Arc;
 use kollect_dataflows::extract::{WATCH_LABEL, Wish};
 
 use super::ResourceRef;
-use crate::api::{KollectDatabaseSink, KollectInventory, KollectProfile, KollectSnapshotSink, KollectTarget};
+use crate::api::{
+    KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectDatabaseSink,
+    KollectEventSink, KollectInventory, KollectProfile, KollectScope, KollectSnapshotSink, KollectTarget,
+};
 
 /// The annotation with which a namespace says whether its objects are collected, where it has no label that does.
 const NAMESPACE_WATCH: &str = "kollect.dev/namespace-watch";
 
-/// Namespace and name of a resource.
+/// Namespace and name of a resource; the namespace of one of the cluster is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceName {
     /// Namespace.
@@ -27,10 +30,18 @@ impl ResourceName {
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
+
+    /// Whether the resource is one of the cluster.
+    pub fn is_of_cluster(&self) -> bool {
+        self.namespace.is_empty()
+    }
 }
 
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_cluster() {
+            return f.write_str(&self.name);
+        }
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
@@ -87,10 +98,22 @@ pub struct Input {
     pub targets: BTreeMap<ResourceName, Arc<KollectTarget>>,
     /// All inventories.
     pub inventories: BTreeMap<ResourceName, Arc<KollectInventory>>,
+    /// All cluster targets.
+    pub cluster_targets: BTreeMap<ResourceName, Arc<KollectClusterTarget>>,
+    /// All cluster inventories.
+    pub cluster_inventories: BTreeMap<ResourceName, Arc<KollectClusterInventory>>,
+    /// All scopes.
+    pub scopes: BTreeMap<ResourceName, Arc<KollectScope>>,
+    /// All cluster scopes.
+    pub cluster_scopes: BTreeMap<ResourceName, Arc<KollectClusterScope>>,
+    /// Why scopes are not known, if they are not: what they limit then waits.
+    pub scopes_unknown: Option<String>,
     /// All database sinks.
     pub database_sinks: BTreeMap<ResourceName, Arc<KollectDatabaseSink>>,
     /// All snapshot sinks.
     pub snapshot_sinks: BTreeMap<ResourceName, Arc<KollectSnapshotSink>>,
+    /// All event sinks.
+    pub event_sinks: BTreeMap<ResourceName, Arc<KollectEventSink>>,
     /// The resources that can't be used as they stand. Those that can be read all the same are above too, to be checked.
     pub unusable: BTreeMap<ResourceRef, Unusable>,
     /// There may be resources beside these: something can't be read, and it is not known what it is.
@@ -109,18 +132,18 @@ pub struct Input {
 
 impl Input {
     /// Why a resource can't be used as it stands, if so.
-    pub fn unusable(&self, kind: &str, name: &ResourceName) -> Option<&Unusable> {
-        self.unusable.get(&ResourceRef::new(kind, name))
+    pub fn unusable(&self, resource: &ResourceRef) -> Option<&Unusable> {
+        self.unusable.get(resource)
     }
 
-    /// The resources of a kind that can't be used as they stand.
+    /// The resources of these kinds that can't be used as they stand.
     pub(super) fn unusable_of<'a>(
         &'a self,
-        kind: &'a str,
+        kinds: &'a [&'a str],
     ) -> impl Iterator<Item = (&'a ResourceName, &'a Unusable)> {
         self.unusable
             .iter()
-            .filter(move |(resource, _)| resource.kind == kind)
+            .filter(move |(resource, _)| kinds.contains(&resource.kind.as_str()))
             .map(|(resource, why)| (&resource.name, why))
     }
 }

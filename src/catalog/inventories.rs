@@ -8,17 +8,18 @@ use kollect_dataflows::data::TargetName;
 
 use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
+use super::scopes::{Refusal, Scopes};
 use super::sinks::{Sinks, UsableSink};
 use super::targets;
 use super::{
     BindingPlan, Hold, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable, rollups,
 };
-use crate::api::{KollectInventorySpec, SinkRef};
+use crate::api::{self, Interval, LabelSelector, Rollup, SinkRef};
 use crate::sinks::snapshot::local;
 use crate::sinks::{BindingName, Place, SinkConfig};
 
-/// The kind of the resources.
-const KIND: &str = "KollectInventory";
+/// The kinds of inventories.
+const KINDS: [&str; 2] = ["KollectInventory", "KollectClusterInventory"];
 
 /// The most sinks of an inventory.
 const MAX_SINKS: usize = 20;
@@ -29,31 +30,115 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 /// The name of the sink that [`super::Options::output`] stands for.
 const OUTPUT: &str = "output";
 
+/// An inventory of a namespace or of the cluster.
+struct Declared<'a> {
+    name: &'a ResourceName,
+    target_refs: &'a [String],
+    target_selector: Option<&'a LabelSelector>,
+    namespaces: &'a [String],
+    namespace_selector: Option<&'a LabelSelector>,
+    dedupe: api::Dedupe,
+    rollups: &'a [Rollup],
+    /// The profile whose metrics are rollups too.
+    profile: Option<ResourceName>,
+    lists: [(SinkFamily, &'static str, &'a [SinkRef]); 3],
+    /// The namespace of sinks whose references name none.
+    sink_namespace: &'a str,
+    interval: &'a Interval,
+    suspend: bool,
+}
+
+fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
+    const LISTS: [&str; 3] = ["spec.databaseSinkRefs", "spec.snapshotSinkRefs", "spec.eventSinkRefs"];
+    let inventories = input.inventories.iter().map(|(name, inventory)| {
+        let spec = &inventory.spec;
+        Declared {
+            name,
+            target_refs: &spec.target_refs,
+            target_selector: spec.target_selector.as_ref(),
+            namespaces: &[],
+            namespace_selector: None,
+            dedupe: spec.dedupe,
+            rollups: &spec.rollups,
+            profile: None,
+            lists: [
+                (SinkFamily::Database, LISTS[0], &spec.database_sink_refs),
+                (SinkFamily::Snapshot, LISTS[1], &spec.snapshot_sink_refs),
+                (SinkFamily::Event, LISTS[2], &spec.event_sink_refs),
+            ],
+            sink_namespace: &name.namespace,
+            interval: &spec.export_min_interval,
+            suspend: spec.suspend,
+        }
+    });
+    let of_cluster = input.cluster_inventories.iter().map(|(name, inventory)| {
+        let spec = &inventory.spec;
+        let profile = spec.profile_ref.as_ref();
+        Declared {
+            name,
+            target_refs: &spec.target_refs,
+            target_selector: spec.target_selector.as_ref(),
+            namespaces: &spec.namespaces,
+            namespace_selector: spec.namespace_selector.as_ref(),
+            dedupe: spec.dedupe,
+            rollups: &spec.rollups,
+            profile: profile.map(|profile| ResourceName::new(&profile.namespace, &profile.name)),
+            lists: [
+                (SinkFamily::Database, LISTS[0], &spec.database_sink_refs),
+                (SinkFamily::Snapshot, LISTS[1], &spec.snapshot_sink_refs),
+                (SinkFamily::Event, LISTS[2], &spec.event_sink_refs),
+            ],
+            sink_namespace: &spec.sink_namespace,
+            interval: &spec.export_min_interval,
+            suspend: spec.suspend,
+        }
+    });
+    inventories.chain(of_cluster)
+}
+
 /// Plans every inventory.
 pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
-    for (name, inventory) in &input.inventories {
-        let spec = &inventory.spec;
-        let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
-        let feeding = feeding(input, name, spec, &mut reporter);
-        let unusable = input.unusable(KIND, name).map(hold);
+    for inventory in declared(input) {
+        let name = inventory.name;
+        let scopes = Scopes::of(input, &name.namespace);
+        let resource = ResourceRef::inventory(name);
+        let unusable = input.unusable(&resource).map(hold);
+        let mut reporter = Reporter { resource, problems: &mut plan.problems };
+        let unknown = scopes.unknown().map(|Refusal { reason, message, remedy }| {
+            reporter.report("spec", reason, &message, remedy);
+            Hold { reason, message }
+        });
+        let feeding = feeding(input, &inventory, &mut reporter);
+        let namespaces = namespaces(input, &inventory, &mut reporter);
+        let held = [feeding.as_ref().err(), namespaces.as_ref().err()].into_iter().flatten().next();
         let mut planned = InventoryPlan {
-            held: unusable.or(feeding.as_ref().err().cloned()),
+            held: unusable.or(unknown).or(held.cloned()),
             targets: feeding.unwrap_or_default(),
-            dedupe: spec.dedupe,
-            suspended: spec.suspend,
+            namespaces: namespaces.unwrap_or_default(),
+            dedupe: inventory.dedupe,
+            suspended: inventory.suspend,
             ..InventoryPlan::default()
         };
-        planned.rollups = rollups::plan(&spec.rollups, &planned.targets, &plan.targets, &mut reporter);
-        let interval =
-            fields::interval("spec.exportMinInterval", Some(&spec.export_min_interval), &mut reporter)
-                .unwrap_or(DEFAULT_INTERVAL);
+        planned.rollups = rollups::plan(inventory.rollups, &planned.targets, &plan.targets, &mut reporter);
+        if let Some(profile) = &inventory.profile {
+            rollups::adopt(
+                profile,
+                &scopes,
+                &plan.profiles,
+                &plan.metrics,
+                &mut planned.rollups,
+                &mut reporter,
+            );
+        }
+        let interval = fields::interval("spec.exportMinInterval", Some(inventory.interval), &mut reporter)
+            .unwrap_or(DEFAULT_INTERVAL);
         match &input.options.output {
             Some(directory) => output(input, name, directory, interval, &mut planned, &mut reporter),
-            None => bind(input, name, spec, sinks, interval, &mut planned, &mut reporter),
+            None => bind(input, &inventory, sinks, &scopes, interval, &mut planned, &mut reporter),
         }
         plan.inventories.insert(name.clone(), planned);
     }
-    for (name, why) in input.unusable_of(KIND) {
+    for (name, why) in input.unusable_of(&KINDS) {
         plan.inventories
             .entry(name.clone())
             .or_insert_with(|| InventoryPlan { held: Some(hold(why)), ..InventoryPlan::default() });
@@ -64,20 +149,55 @@ fn hold(why: &Unusable) -> Hold {
     Hold { reason: reason::SPEC_INVALID, message: why.message.clone() }
 }
 
+/// The namespaces whose rows an inventory takes, `None` for all; `Err` when that can't be told, which is reported.
+fn namespaces(
+    input: &Input,
+    inventory: &Declared<'_>,
+    reporter: &mut Reporter<'_>,
+) -> Result<Option<BTreeSet<String>>, Hold> {
+    const FIELD: &str = "spec.namespaceSelector";
+    let named = inventory.namespaces;
+    let Ok(selector) = fields::selector(FIELD, inventory.namespace_selector, reporter) else {
+        return Err(Hold { reason: reason::SPEC_INVALID, message: format!("{FIELD} can't be used") });
+    };
+    let Some(selector) = selector else {
+        return Ok((!named.is_empty()).then(|| named.iter().cloned().collect()));
+    };
+    if let Some(why) = &input.namespaces_unknown {
+        let message = format!("the inventory selects namespaces, which can't be listed: {why}");
+        let remedy = "correct that (in a cluster: grant list and watch of namespaces), or name them in spec.namespaces alone";
+        reporter.report(FIELD, reason::ACCESS_DENIED, &message, remedy);
+        return Err(Hold { reason: reason::ACCESS_DENIED, message });
+    }
+    let known = input.namespaces.iter();
+    let selected = known
+        .filter(|(_, known)| selector.matches(|key| known.labels.get(key).map(String::as_str)))
+        .map(|(name, _)| name)
+        .filter(|name| named.is_empty() || named.contains(name));
+    Ok(Some(selected.cloned().collect()))
+}
+
 /// The targets that feed an inventory; `Err` when that can't be told, which is reported.
 fn feeding(
     input: &Input,
-    name: &ResourceName,
-    spec: &KollectInventorySpec,
+    inventory: &Declared<'_>,
     reporter: &mut Reporter<'_>,
 ) -> Result<BTreeSet<TargetName>, Hold> {
+    let Declared { name, target_refs, target_selector, .. } = inventory;
+    let of_cluster = name.is_of_cluster();
     let candidates = candidates(input, &name.namespace);
     let mut targets = BTreeSet::new();
     let mut unknown = false;
     let before = reporter.problems.len();
-    let mut remedy = "create a KollectTarget in the inventory's namespace";
-    if !spec.target_refs.is_empty() {
-        if spec.target_selector.is_some() {
+    let (mut remedy, exists) = match of_cluster {
+        true => ("create a KollectClusterTarget", "create it, or name one that exists"),
+        false => (
+            "create a KollectTarget in the inventory's namespace",
+            "create it, or name one that exists in the inventory's namespace",
+        ),
+    };
+    if !target_refs.is_empty() {
+        if target_selector.is_some() {
             reporter.report(
                 "spec.targetSelector",
                 reason::SPEC_INVALID,
@@ -85,26 +205,27 @@ fn feeding(
                 "remove one of them",
             );
         }
-        for (index, target) in spec.target_refs.iter().enumerate() {
+        for (index, target) in target_refs.iter().enumerate() {
             let target = ResourceName::new(&name.namespace, target);
             if candidates.contains_key(&target) {
                 targets.insert(TargetName::new(target.namespace, target.name));
             } else {
                 unknown = true;
-                reporter.report_cause(
-                    ResourceRef::new(targets::KIND, &target),
-                    format!("spec.targetRefs[{index}]"),
-                    reason::TARGET_NOT_FOUND,
-                    format!("there is no KollectTarget {target}"),
-                    "create it, or name one that exists in the inventory's namespace",
-                );
+                let cause = ResourceRef::target(&target);
+                let message = format!("there is no {cause}");
+                let field = format!("spec.targetRefs[{index}]");
+                reporter.report_cause(cause, field, reason::TARGET_NOT_FOUND, message, exists);
             }
         }
-    } else if spec.target_selector.is_some() {
-        remedy =
-            "label a KollectTarget of the inventory's namespace accordingly, or correct spec.targetSelector";
+    } else if target_selector.is_some() {
+        remedy = match of_cluster {
+            true => "label a KollectClusterTarget accordingly, or correct spec.targetSelector",
+            false => {
+                "label a KollectTarget of the inventory's namespace accordingly, or correct spec.targetSelector"
+            }
+        };
         unknown = true;
-        let selector = fields::selector("spec.targetSelector", spec.target_selector.as_ref(), reporter);
+        let selector = fields::selector("spec.targetSelector", *target_selector, reporter);
         let Ok(selector) = selector else {
             let message = "spec.targetSelector can't be used".to_owned();
             return Err(Hold { reason: reason::SPEC_INVALID, message });
@@ -139,11 +260,13 @@ enum Labels<'a> {
     Unknown,
 }
 
-/// The targets of a namespace, those included that can't be used.
+/// The targets of a namespace, or those of the cluster where it is empty, those included that can't be used.
 fn candidates<'a>(input: &'a Input, namespace: &str) -> BTreeMap<&'a ResourceName, Labels<'a>> {
-    let usable =
-        input.targets.iter().map(|(name, target)| (name, Labels::Known(target.metadata.labels.as_ref())));
-    let unusable = input.unusable_of(targets::KIND).map(|(name, why)| {
+    let targets = input.targets.iter().map(|(name, target)| (name, target.metadata.labels.as_ref()));
+    let of_cluster = input.cluster_targets.iter();
+    let of_cluster = of_cluster.map(|(name, target)| (name, target.metadata.labels.as_ref()));
+    let usable = targets.chain(of_cluster).map(|(name, labels)| (name, Labels::Known(labels)));
+    let unusable = input.unusable_of(&targets::KINDS).map(|(name, why)| {
         (name, why.labels.as_ref().map_or(Labels::Unknown, |labels| Labels::Known(Some(labels))))
     });
     usable.chain(unusable).filter(|(name, _)| name.namespace == namespace).collect()
@@ -152,17 +275,14 @@ fn candidates<'a>(input: &'a Input, namespace: &str) -> BTreeMap<&'a ResourceNam
 /// Binds an inventory to the sinks that it refers to.
 fn bind(
     input: &Input,
-    name: &ResourceName,
-    spec: &KollectInventorySpec,
+    inventory: &Declared<'_>,
     sinks: &Sinks,
+    scopes: &Scopes<'_>,
     interval: Duration,
     planned: &mut InventoryPlan,
     reporter: &mut Reporter<'_>,
 ) {
-    let lists = [
-        (SinkFamily::Database, "spec.databaseSinkRefs", &spec.database_sink_refs),
-        (SinkFamily::Snapshot, "spec.snapshotSinkRefs", &spec.snapshot_sink_refs),
-    ];
+    let Declared { name, lists, sink_namespace, .. } = inventory;
     let references = lists.iter().flat_map(|(family, list, references)| {
         references
             .iter()
@@ -177,8 +297,9 @@ fn bind(
             reporter.report(&field, reason::SPEC_INVALID, "the reference names no sink", remedy);
             continue;
         }
-        let min_interval = check(&field, reference, reporter);
-        let sink = SinkName { family, name: ResourceName::new(&name.namespace, reference.name()) };
+        let min_interval = check(&field, name, reference, reporter);
+        let namespace = reference.namespace().filter(|_| name.is_of_cluster()).unwrap_or(sink_namespace);
+        let sink = SinkName { family, name: ResourceName::new(namespace, reference.name()) };
         // What is exported to a sink beyond the limit stays, so it counts as referred to.
         planned.references.insert(sink.clone());
         if number >= MAX_SINKS {
@@ -197,6 +318,10 @@ fn bind(
             continue;
         }
         fields_of.insert(sink.clone(), field.clone());
+        if let Some(Refusal { reason, message, remedy }) = scopes.sink(&sink) {
+            reporter.report(&field, reason, message, remedy);
+            continue;
+        }
         let Some(usable) = usable(&sink, &field, sinks, reporter) else { continue };
         let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
         let binding = binding_name(cluster, name);
@@ -213,7 +338,7 @@ fn bind(
             name: binding,
             sink,
             config: usable.config.clone(),
-            min_interval: min_interval.or(usable.interval).unwrap_or(interval),
+            min_interval: scopes.raise(min_interval.or(usable.interval).unwrap_or(interval)),
         });
     }
     if lists.iter().all(|(_, _, references)| references.is_empty()) {
@@ -221,7 +346,7 @@ fn bind(
             "spec",
             reason::NO_SINKS,
             "the inventory is exported nowhere",
-            "name a sink in databaseSinkRefs or snapshotSinkRefs",
+            "name a sink in databaseSinkRefs, snapshotSinkRefs or eventSinkRefs",
         );
     }
 }
@@ -246,7 +371,7 @@ fn usable<'s>(
         }
         None => {
             let message = format!("there is no {cause}");
-            let remedy = "create it, or name one that exists in the inventory's namespace";
+            let remedy = format!("create it, or name one that exists in namespace {}", sink.name.namespace);
             reporter.report_cause(cause, field, reason::SINK_NOT_FOUND, message, remedy);
         }
     }
@@ -254,13 +379,28 @@ fn usable<'s>(
 }
 
 /// Says what is wrong with a reference that the API server can't say, and gives its interval.
-fn check(field: &str, reference: &SinkRef, reporter: &mut Reporter<'_>) -> Option<Duration> {
+fn check(
+    field: &str,
+    inventory: &ResourceName,
+    reference: &SinkRef,
+    reporter: &mut Reporter<'_>,
+) -> Option<Duration> {
+    let own = !inventory.is_of_cluster();
+    if own && reference.namespace().is_some() {
+        reporter.report(
+            format!("{field}.namespace"),
+            reason::SPEC_INVALID,
+            "an inventory is exported to sinks of its own namespace",
+            "leave the field out, or use a KollectClusterInventory",
+        );
+    }
+    let fields = if own { "name and exportMinInterval" } else { "name, namespace and exportMinInterval" };
     for unknown in reference.unknown() {
         reporter.report(
             format!("{field}.{unknown}"),
             reason::SPEC_INVALID,
             format!("a sink reference has no field `{unknown}`"),
-            "the fields are name and exportMinInterval",
+            format!("the fields are {fields}"),
         );
     }
     fields::interval(&format!("{field}.exportMinInterval"), reference.export_min_interval(), reporter)

@@ -1,7 +1,8 @@
 //! From custom resources to a plan: what is to be collected, merged and exported, and what is wrong with it.
 //!
 //! ```text
-//! profiles, targets, inventories, sinks ─┐
+//! profiles, targets, inventories, sinks,
+//! scopes; those of the cluster too ──────┐
 //! Secrets that sinks refer to ───────────┼──► Catalog::plan ──► Plan: targets, inventories with bindings, sinks,
 //! namespaces with their labels ──────────┘                            problems of each resource
 //! ```
@@ -21,6 +22,7 @@ mod plan;
 mod problem;
 mod profiles;
 mod rollups;
+mod scopes;
 mod secrets;
 mod sight;
 mod sinks;
@@ -64,6 +66,7 @@ impl Catalog {
             // Who has read it knows more.
             cause: Some(resource.clone()),
         }));
+        scopes::check(input, &mut plan.problems);
         self.profiles.update(input, &mut plan);
         targets::plan(input, &self.profiles, &mut self.selections, &mut plan);
         let configs = sinks::plan(input, &mut plan);

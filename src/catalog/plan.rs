@@ -122,6 +122,8 @@ impl PartialEq for ActiveTarget {
 pub struct InventoryPlan {
     /// The targets that feed it, those that are held included.
     pub targets: BTreeSet<TargetName>,
+    /// The namespaces whose objects' rows it takes; `None`: all, and those of objects without a namespace.
+    pub namespaces: Option<BTreeSet<String>>,
     /// What becomes of rows that several targets have from one object.
     pub dedupe: Dedupe,
     /// Its rollups, by name.
@@ -168,14 +170,20 @@ pub enum SinkFamily {
     Database,
     /// KollectSnapshotSink.
     Snapshot,
+    /// KollectEventSink.
+    Event,
 }
 
 impl SinkFamily {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Database, Self::Snapshot, Self::Event];
+
     /// The kind of the family's resources.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Database => "KollectDatabaseSink",
             Self::Snapshot => "KollectSnapshotSink",
+            Self::Event => "KollectEventSink",
         }
     }
 
@@ -184,6 +192,7 @@ impl SinkFamily {
         match self {
             Self::Database => "database",
             Self::Snapshot => "snapshot",
+            Self::Event => "event",
         }
     }
 }

@@ -38,8 +38,24 @@ pub mod reason {
     pub const SECRET_INVALID: &str = "SecretInvalid";
     /// A Secret that the sink names can't be read, or has not been read yet.
     pub const SECRET_UNREADABLE: &str = "SecretUnreadable";
-    /// The sink names a Secret of another namespace.
+    /// The sink names a Secret of another namespace, which no scope allows.
     pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
+    /// This version has no backend for the sink's type.
+    pub const BACKEND_MISSING: &str = "BackendMissing";
+    /// A cluster target refers to a profile of a namespace that a scope does not allow.
+    pub const PROFILE_FORBIDDEN: &str = "ProfileForbidden";
+    /// A scope does not allow the kind that a target collects.
+    pub const SCOPE_GVK_DENIED: &str = "ScopeGVKDenied";
+    /// A scope does not allow a namespace that a target names.
+    pub const SCOPE_NAMESPACE_DENIED: &str = "ScopeNamespaceDenied";
+    /// A scope does not allow that objects are exported whole.
+    pub const SCOPE_RESOURCE_EXPORT_DENIED: &str = "ScopeResourceExportDenied";
+    /// A scope does not allow a sink that an inventory names.
+    pub const SCOPE_SINK_DENIED: &str = "ScopeSinkDenied";
+    /// A scope does not allow the namespace of a sink that a cluster inventory names.
+    pub const SINK_NAMESPACE_DENIED: &str = "SinkNamespaceDenied";
+    /// It is not known what scopes allow, so nothing is.
+    pub const SCOPE_UNKNOWN: &str = "ScopeUnknown";
 }
 
 /// A custom resource.
@@ -55,6 +71,16 @@ impl ResourceRef {
     /// A resource of a kind.
     pub fn new(kind: &str, name: &ResourceName) -> Self {
         Self { kind: kind.to_owned(), name: name.clone() }
+    }
+
+    /// A target of a namespace or, where that is empty, of the cluster.
+    pub fn target(name: &ResourceName) -> Self {
+        Self::new(if name.is_of_cluster() { "KollectClusterTarget" } else { "KollectTarget" }, name)
+    }
+
+    /// An inventory of a namespace or, where that is empty, of the cluster.
+    pub fn inventory(name: &ResourceName) -> Self {
+        Self::new(if name.is_of_cluster() { "KollectClusterInventory" } else { "KollectInventory" }, name)
     }
 }
 

@@ -56,10 +56,13 @@ impl CompiledProfiles {
             }
             report(problems, &mut reporter);
             let measurable = rollups::metrics(name, &resource.spec, &mut plan.metrics, &mut reporter);
-            let usable = problems.is_empty() && !empty && measurable && input.unusable(KIND, name).is_none();
+            let usable = problems.is_empty()
+                && !empty
+                && measurable
+                && input.unusable(&ResourceRef::new(KIND, name)).is_none();
             plan.profiles.insert(name.clone(), ProfilePlan { usable, targets: 0 });
         }
-        for (name, _) in input.unusable_of(KIND) {
+        for (name, _) in input.unusable_of(&[KIND]) {
             plan.profiles.entry(name.clone()).or_default();
         }
     }

@@ -8,7 +8,8 @@ use kollect_dataflows::rollup::{self, Field, Op, RollupSpec};
 
 use super::fields::Reporter;
 use super::problem::reason;
-use super::{MetricsPlan, Plan, ResourceName, RollupPlan, TargetPlan};
+use super::scopes::{Refusal, Scopes};
+use super::{MetricsPlan, Plan, ProfilePlan, ResourceName, ResourceRef, RollupPlan, TargetPlan, profiles};
 use crate::api::{AggregateOp, AttributeType, KollectProfileSpec, Metric, MetricType, Rollup};
 
 /// Plans the rollups of an inventory that these targets feed.
@@ -74,6 +75,38 @@ fn op(op: AggregateOp) -> Op {
         AggregateOp::Min => Op::Min,
         AggregateOp::Max => Op::Max,
         AggregateOp::Distinct => Op::Distinct,
+    }
+}
+
+/// Adds the metrics of a profile to the rollups of an inventory, but for those whose names are taken.
+pub(super) fn adopt(
+    profile: &ResourceName,
+    scopes: &Scopes<'_>,
+    profiles: &BTreeMap<ResourceName, ProfilePlan>,
+    metrics: &BTreeMap<ResourceName, MetricsPlan>,
+    rollups: &mut BTreeMap<String, RollupPlan>,
+    reporter: &mut Reporter<'_>,
+) {
+    const FIELD: &str = "spec.profileRef";
+    if let Some(Refusal { reason, message, remedy }) = scopes.profile_namespace(&profile.namespace) {
+        return reporter.report(FIELD, reason, message, remedy);
+    }
+    let cause = ResourceRef::new(profiles::KIND, profile);
+    match profiles.get(profile) {
+        None => {
+            let message = format!("there is no {cause}");
+            let remedy = "create it, or name one that exists";
+            return reporter.report_cause(cause, FIELD, reason::PROFILE_NOT_FOUND, message, remedy);
+        }
+        Some(plan) if !plan.usable => {
+            let message = format!("profile {profile} can't be used");
+            let remedy = format!("see to the problems of {cause}");
+            return reporter.report_cause(cause, FIELD, reason::PROFILE_INVALID, message, remedy);
+        }
+        Some(_) => {}
+    }
+    for (name, metric) in metrics.get(profile).into_iter().flat_map(|plan| &plan.metrics) {
+        rollups.entry(name.clone()).or_insert_with(|| metric.clone());
     }
 }
 

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use super::fields::Reporter;
 #[cfg(feature = "postgres")]
 use super::problem::reason;
+use super::scopes::Scopes;
 use super::{Input, ResourceName};
 use crate::api::{KollectDatabaseSinkSpec, SecretRef};
 
 /// The Secrets that a plan for this input needs; no other ever has to be read.
 ///
-/// Those of another namespace than their sink's are not among them: they are refused unread.
+/// Those of another namespace than their sink's are among them where scopes allow it; else they are refused unread.
 pub fn wanted_secrets(input: &Input) -> BTreeSet<ResourceName> {
     if input.options.output.is_some() {
         return BTreeSet::new();
@@ -24,8 +25,8 @@ pub fn wanted_secrets(input: &Input) -> BTreeSet<ResourceName> {
             [database_ref(&sink.spec).map(|(_, reference)| reference), authority]
                 .into_iter()
                 .flatten()
-                .filter(|reference| is_own(reference, &name.namespace))
-                .map(|reference| ResourceName::new(&name.namespace, &reference.name))
+                .filter(|reference| is_allowed(input, reference, &name.namespace))
+                .map(|reference| name_of(reference, &name.namespace))
         })
         .collect()
 }
@@ -37,8 +38,15 @@ pub(super) fn database_ref(spec: &KollectDatabaseSinkSpec) -> Option<(&'static s
         .or_else(|| spec.secret_ref.as_ref().map(|reference| ("spec.secretRef", reference)))
 }
 
-fn is_own(reference: &SecretRef, namespace: &str) -> bool {
-    reference.namespace.as_deref().is_none_or(|other| other == namespace)
+/// The Secret to which a sink of a namespace refers.
+fn name_of(reference: &SecretRef, namespace: &str) -> ResourceName {
+    ResourceName::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name)
+}
+
+/// Whether a sink of a namespace may refer to a Secret.
+fn is_allowed(input: &Input, reference: &SecretRef, namespace: &str) -> bool {
+    let other = reference.namespace.as_deref().filter(|other| *other != namespace);
+    other.is_none_or(|other| Scopes::of(input, namespace).allow_secrets_of(other))
 }
 
 /// What became of looking up a value in a Secret.
@@ -63,13 +71,16 @@ pub(super) fn look_up<'a>(
     what: &str,
     reporter: &mut Reporter<'_>,
 ) -> Lookup<'a> {
-    let name = ResourceName::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name);
-    if !is_own(reference, namespace) {
+    let name = name_of(reference, namespace);
+    if !is_allowed(input, reference, namespace) {
         reporter.report(
             format!("{field}.namespace"),
             reason::SECRET_FORBIDDEN,
             format!("Secret {name} is in another namespace than the sink"),
-            format!("put a Secret into namespace {namespace}, and leave the field out"),
+            format!(
+                "put a Secret into namespace {namespace} and leave the field out, or have every KollectScope of that namespace allow {} in spec.allowedSecretNamespaces",
+                name.namespace
+            ),
         );
         return Lookup::Missing;
     }

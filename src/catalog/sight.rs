@@ -6,7 +6,7 @@ use kollect_dataflows::extract::{Gates, LabelSelector, MAX_GROUPS, Wish};
 
 use super::Input;
 use super::input::Namespace;
-use crate::api::{KollectTargetSpec, WatchMode};
+use crate::api::{TargetFilter, WatchMode};
 
 /// Where a target looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Selectors {
     }
 
     /// Whether namespaces are selected, so that they must be known.
-    pub(super) fn need_namespaces(&self, spec: &KollectTargetSpec) -> bool {
+    pub(super) fn need_namespaces(&self, spec: &TargetFilter) -> bool {
         self.namespaces.is_some()
             || self.excluded.is_some()
             || !spec.excluded_namespaces.is_empty()
@@ -56,7 +56,7 @@ impl Selectors {
 
     /// ((included ∩ selector) − excluded − exclude selector), and what is open there. A namespace that is included by name
     /// takes part before it exists; its labels are then unknown, so a selector does not select it, and does not exclude it either.
-    pub(super) fn sight(&self, spec: &KollectTargetSpec, input: &Input) -> Sight {
+    pub(super) fn sight(&self, spec: &TargetFilter, input: &Input) -> Sight {
         let unknown = Namespace::default();
         let known = |name: &str| input.namespaces.get(name);
         let gates = |name: &str| self.gates(spec.watch_mode, known(name));

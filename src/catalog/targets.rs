@@ -14,12 +14,37 @@ use sha2::{Digest as _, Sha256};
 use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
 use super::profiles::{self, CompiledProfiles};
+use super::scopes::{Refusal, Scopes};
 use super::sight::Selectors;
 use super::{ActiveTarget, Input, Plan, ResourceName, TargetPlan, rollups};
-use crate::api::{self, KollectTargetSpec, ResourceRule};
+use crate::api::{self, ResourceRule, TargetFilter};
 
-/// The kind of the resources.
-pub(super) const KIND: &str = "KollectTarget";
+/// The kinds of targets.
+pub(super) const KINDS: [&str; 2] = ["KollectTarget", "KollectClusterTarget"];
+
+/// A target of a namespace or of the cluster.
+struct Declared<'a> {
+    name: &'a ResourceName,
+    profile: ResourceName,
+    filter: &'a TargetFilter,
+    suspend: bool,
+}
+
+fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
+    let targets = input.targets.iter().map(|(name, target)| Declared {
+        name,
+        profile: ResourceName::new(&name.namespace, &target.spec.profile_ref),
+        filter: &target.spec.filter,
+        suspend: target.spec.suspend,
+    });
+    let of_cluster = input.cluster_targets.iter().map(|(name, target)| Declared {
+        name,
+        profile: ResourceName::new(&target.spec.profile_ref.namespace, &target.spec.profile_ref.name),
+        filter: &target.spec.filter,
+        suspend: target.spec.suspend,
+    });
+    targets.chain(of_cluster)
+}
 
 /// Compiled selections, and what is wrong with those that can't be compiled.
 #[derive(Debug, Default)]
@@ -52,20 +77,25 @@ pub(super) fn plan(
     plan: &mut Plan,
 ) {
     let mut compiler = Compiler { known: &mut selections.0, used: BTreeMap::new() };
-    for (name, target) in &input.targets {
-        let profile = ResourceName::new(&name.namespace, &target.spec.profile_ref);
-        if let Some(profile) = plan.profiles.get_mut(&profile) {
+    let mut scopes: BTreeMap<&str, Scopes<'_>> = BTreeMap::new();
+    for target in declared(input) {
+        let Declared { name, profile, filter, suspend } = &target;
+        let scopes = scopes.entry(&name.namespace).or_insert_with(|| Scopes::of(input, &name.namespace));
+        if let Some(profile) = plan.profiles.get_mut(profile) {
             profile.targets += 1;
         }
-        rollups::measure(&profile, name, plan);
-        let usable = plan.profiles.get(&profile).map(|profile| profile.usable);
-        let mut reporter = Reporter { resource: ResourceRef::new(KIND, name), problems: &mut plan.problems };
+        rollups::measure(profile, name, plan);
+        let usable = plan.profiles.get(profile).map(|profile| profile.usable);
+        let resource = ResourceRef::target(name);
+        let unusable = input.unusable(&resource);
+        let mut reporter = Reporter { resource, problems: &mut plan.problems };
         let first = reporter.problems.len();
-        check_profile(&target.spec, &profile, usable, &mut reporter);
-        let profile = profiles.get(&profile);
-        let parts = Parts::of(&target.spec, profile.map(|(spec, _)| spec), &mut compiler, &mut reporter);
+        check_profile(name, profile, usable, &mut reporter);
+        let profile = profiles.get(profile);
+        check_scopes(&target, profile.map(|(spec, _)| spec), scopes, &mut reporter);
+        let parts = Parts::of(filter, profile.map(|(spec, _)| spec), &mut compiler, &mut reporter);
         if let (Some(why), Some(parts)) = (&input.namespaces_unknown, &parts)
-            && parts.selectors.need_namespaces(&target.spec)
+            && parts.selectors.need_namespaces(filter)
         {
             reporter.report(
                 "spec",
@@ -75,21 +105,22 @@ pub(super) fn plan(
             );
         }
         let held = |reason, message: String| TargetPlan::Held { reason, message };
-        let unusable = input.unusable(KIND, name);
         let planned = match (unusable, plan.problems.get(first), parts, profile) {
             // A paused target says so, whatever else is wrong with it.
-            _ if target.spec.suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
+            _ if *suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
             (Some(why), ..) => held(reason::SPEC_INVALID, why.message.clone()),
             (None, Some(problem), ..) => held(problem.reason, problem.message.clone()),
             (None, None, Some(parts), Some((spec, profile))) => {
-                TargetPlan::Active(parts.activate(&target.spec, spec, profile, input))
+                let mut active = parts.activate(filter, spec, profile, input);
+                active.sight = scopes.narrow(active.sight);
+                TargetPlan::Active(active)
             }
             // Whatever is missing has been reported, so this does not happen; nothing is collected by mistake.
             (None, ..) => held(reason::PROFILE_INVALID, "the profile can't be used".to_owned()),
         };
         plan.targets.insert(TargetName::new(&name.namespace, &name.name), planned);
     }
-    for (name, why) in input.unusable_of(KIND) {
+    for (name, why) in input.unusable_of(&KINDS) {
         plan.targets.entry(TargetName::new(&name.namespace, &name.name)).or_insert_with(|| {
             TargetPlan::Held { reason: reason::SPEC_INVALID, message: why.message.clone() }
         });
@@ -97,15 +128,41 @@ pub(super) fn plan(
     selections.0 = compiler.used;
 }
 
+/// Says what of that which a target asks for scopes do not allow. What it would merely see is left out without a word.
+fn check_scopes(
+    target: &Declared<'_>,
+    profile: Option<&ProfileSpec>,
+    scopes: &Scopes<'_>,
+    reporter: &mut Reporter<'_>,
+) {
+    let mut refuse = |field: String, refusal: Option<Refusal>| {
+        if let Some(Refusal { reason, message, remedy }) = refusal {
+            reporter.report(field, reason, message, remedy);
+        }
+    };
+    const PROFILE: &str = "spec.profileRef";
+    refuse("spec".to_owned(), scopes.unknown());
+    refuse(PROFILE.to_owned(), scopes.profile_namespace(&target.profile.namespace));
+    if let Some(profile) = profile {
+        refuse(PROFILE.to_owned(), scopes.kind(&profile.gvk));
+        if profile.export.is_some() {
+            refuse(PROFILE.to_owned(), scopes.resource_export());
+        }
+    }
+    for (index, namespace) in target.filter.included_namespaces.iter().enumerate() {
+        refuse(format!("spec.includedNamespaces[{index}]"), scopes.namespace(namespace));
+    }
+}
+
 /// Says what is wrong with the reference to the profile.
 fn check_profile(
-    spec: &KollectTargetSpec,
+    target: &ResourceName,
     profile: &ResourceName,
     usable: Option<bool>,
     reporter: &mut Reporter<'_>,
 ) {
     const FIELD: &str = "spec.profileRef";
-    if spec.profile_ref.is_empty() {
+    if profile.name.is_empty() {
         reporter.report(
             FIELD,
             reason::MISSING_PROFILE_REF,
@@ -127,7 +184,10 @@ fn check_profile(
             FIELD,
             reason::PROFILE_NOT_FOUND,
             format!("there is no KollectProfile {profile}"),
-            "create it, or name one that exists in the target's namespace",
+            match target.is_of_cluster() {
+                true => "create it, or name one that exists",
+                false => "create it, or name one that exists in the target's namespace",
+            },
         ),
     }
 }
@@ -143,7 +203,7 @@ struct Parts {
 impl Parts {
     /// `None` when a selector or rule can't be used; all of these are reported.
     fn of(
-        spec: &KollectTargetSpec,
+        spec: &TargetFilter,
         profile: Option<&ProfileSpec>,
         compiler: &mut Compiler<'_>,
         reporter: &mut Reporter<'_>,
@@ -186,7 +246,7 @@ impl Parts {
 
     fn activate(
         self,
-        target: &KollectTargetSpec,
+        target: &TargetFilter,
         spec: &ProfileSpec,
         profile: &Arc<Profile>,
         input: &Input,

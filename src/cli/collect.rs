@@ -17,7 +17,7 @@ use super::rollups;
 use super::signals;
 use super::summary::{DestinationSummary, InventorySummary, Read, State, Summary};
 use super::terminal::Terminal;
-use crate::catalog::{self, Catalog, Namespace, Plan};
+use crate::catalog::{self, Catalog, Namespace, Plan, ResourceName, ResourceRef};
 use crate::engine::{Subscriber, TargetReport};
 use crate::export::Phase;
 use crate::manifests::{self, ManifestProblem, Manifests};
@@ -121,8 +121,9 @@ fn read(args: &CollectArgs) -> Result<(Manifests, Vec<ManifestProblem>), Failure
         scrub_keys: args.scrub_keys.clone(),
         ..catalog::Options::default()
     };
-    let usable = |name| manifests.input.unusable("KollectInventory", name).is_none();
-    if !manifests.input.inventories.keys().any(usable) {
+    let input = &manifests.input;
+    let usable = |name| input.unusable(&ResourceRef::inventory(name)).is_none();
+    if !input.inventories.keys().chain(input.cluster_inventories.keys()).any(usable) {
         let paths: Vec<String> = args.config.iter().map(|path| path.display().to_string()).collect();
         let mut message = format!("no KollectInventory that can be used in {}", paths.join(", "));
         for problem in &problems {
@@ -321,7 +322,9 @@ fn summarize(plan: &Plan, all: &runtime::Report) -> Summary {
                 message,
             }
         });
-        summary.rollups.extend(rollups::summaries(&format!("KollectInventory {name}"), &report.rollups));
+        summary
+            .rollups
+            .extend(rollups::summaries(&ResourceRef::inventory(name).to_string(), &report.rollups));
         summary.inventories.push(InventorySummary {
             inventory: name.to_string(),
             rows: report.rows,
@@ -333,7 +336,8 @@ fn summarize(plan: &Plan, all: &runtime::Report) -> Summary {
         summary.rollups.extend(rollups::summaries(&format!("KollectProfile {name}"), metrics));
     }
     for (name, target) in &all.engine.targets {
-        let resource = Some(format!("KollectTarget {name}"));
+        let resource = ResourceRef::target(&ResourceName::new(&name.namespace, &name.name));
+        let resource = Some(resource.to_string());
         let sources = target.source_problem.iter().chain(&target.unreadable);
         for problem in sources.collect::<BTreeSet<_>>() {
             let problem = Problem {

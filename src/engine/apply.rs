@@ -7,6 +7,7 @@ use kollect_dataflows::data::{Gvk, InventoryId, TargetId, TargetName, WatchId};
 use kollect_dataflows::graph::{self, Change, Dedupe, GateSetting, GraphClosed, Scope};
 
 use super::rollups::Rollups;
+use super::shards::Shards;
 use super::state::{ActivePlan, Inventory, Measured, State, Target, Watch};
 use super::{Engine, InventoryName};
 use crate::api;
@@ -199,9 +200,16 @@ impl Applying<'_> {
                 count: 0,
                 digest: Default::default(),
                 rows_by_target: Default::default(),
+                namespaces: None,
+                shards: name.is_of_cluster().then(Shards::default),
             }
         });
         let changed = inventory.targets != spec.targets || inventory.dedupe != dedupe;
+        if inventory.namespaces != spec.namespaces {
+            inventory.namespaces.clone_from(&spec.namespaces);
+            let namespaces = spec.namespaces.clone().map(Arc::new);
+            self.changes.push(Change::Take { inventory: inventory.id, namespaces });
+        }
         let old = std::mem::replace(&mut inventory.targets, spec.targets.clone());
         inventory.dedupe = dedupe;
         feed(inventory.id, dedupe, &old, &inventory.targets, targets, &mut self.changes);
@@ -218,6 +226,7 @@ impl Applying<'_> {
         let Inventory { id, dedupe, targets, mut rollups, .. } = inventory;
         let State { targets: known, last_number, .. } = &mut *self.state;
         feed(id, dedupe, &targets, &BTreeSet::new(), known, &mut self.changes);
+        self.changes.push(Change::Take { inventory: id, namespaces: None });
         rollups.apply(id, &BTreeMap::new(), last_number, &mut self.changes);
     }
 

@@ -128,6 +128,9 @@ fn count(inventory: &mut Inventory, changed: &InventoryDeltas) {
     inventory.count = changed.count;
     inventory.digest = changed.digest;
     for delta in &changed.deltas {
+        if let Some(shards) = &mut inventory.shards {
+            shards.take_in(delta);
+        }
         match delta {
             Delta::Insert(row) => {
                 *inventory.rows_by_target.entry(row.target().clone()).or_default() += 1;

@@ -28,6 +28,7 @@ mod dispatch;
 mod feed;
 mod report;
 mod rollups;
+mod shards;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,7 @@ pub use feed::{ListOf, WatchFeed};
 pub use kollect_dataflows::graph::{GraphClosed, Snapshot, StartError};
 pub use report::{InventoryReport, Report, TargetReport};
 pub use rollups::{RollupGroups, RollupReport};
+pub use shards::{ShardReport, ShardsReport};
 
 use state::State;
 

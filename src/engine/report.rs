@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use kollect_dataflows::data::{Digest, TargetName};
 
-use super::{Engine, InventoryName, RollupReport};
+use super::shards::Shards;
+use super::{Engine, InventoryName, RollupReport, ShardsReport};
 use crate::catalog::ResourceName;
 use crate::sources::SourceProblem;
 
@@ -63,6 +64,8 @@ pub struct InventoryReport {
     pub hydrated: bool,
     /// Its rollups.
     pub rollups: BTreeMap<String, RollupReport>,
+    /// Its rows by namespace, if it is one of the cluster.
+    pub shards: Option<ShardsReport>,
 }
 
 impl Engine {
@@ -108,6 +111,7 @@ impl Engine {
                     targets: inventory.targets.iter().cloned().collect(),
                     hydrated: inventory.targets.iter().all(hydrated),
                     rollups: inventory.rollups.report(),
+                    shards: inventory.shards.as_ref().map(Shards::report),
                 },
             );
         }

@@ -7,6 +7,7 @@ use kollect_dataflows::data::{Digest, Gvk, InventoryId, TargetId, TargetName, Wa
 use kollect_dataflows::graph::{Dedupe, GateSetting, ListId};
 
 use super::rollups::Rollups;
+use super::shards::Shards;
 use super::{InventoryName, Subscriber, ViewRequest};
 use crate::catalog::{ResourceName, Sight};
 use crate::sources::SourceProblem;
@@ -83,6 +84,10 @@ pub(super) struct Inventory {
     pub(super) count: u64,
     pub(super) digest: Digest,
     pub(super) rows_by_target: HashMap<Arc<TargetName>, u64>,
+    /// The namespaces whose rows it takes, as the graph was told.
+    pub(super) namespaces: Option<BTreeSet<String>>,
+    /// Its rows by namespace, if it is one of the cluster.
+    pub(super) shards: Option<Shards>,
 }
 
 /// A profile with metrics: in the graph it is an inventory that its targets feed, of which nothing but rollups is taken.

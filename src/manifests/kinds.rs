@@ -38,6 +38,7 @@ const REMOVED: [(&str, &str); 8] = [
 struct KindSchema {
     schema: Value,
     rules: Rules,
+    is_of_cluster: bool,
 }
 
 /// The schemas of our kinds, from the CRDs.
@@ -48,7 +49,8 @@ static KINDS: LazyLock<BTreeMap<String, KindSchema>> = LazyLock::new(|| {
             let version = crd.spec.versions.into_iter().find(|version| version.name == api::VERSION)?;
             let schema = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
             let rules = Rules::compile(&schema);
-            Some((crd.spec.names.kind, KindSchema { schema, rules }))
+            let is_of_cluster = crd.spec.scope == "Cluster";
+            Some((crd.spec.names.kind, KindSchema { schema, rules, is_of_cluster }))
         })
         .collect()
 });
@@ -172,7 +174,12 @@ impl<'e> Loader<'e> {
         kind: &str,
         mut document: Map<String, Value>,
     ) {
-        let name = name_of(&document);
+        let mut name = name_of(&document);
+        let is_of_cluster = KINDS.get(kind).is_some_and(|known| known.is_of_cluster);
+        if is_of_cluster {
+            // The API server takes one that names a namespace all the same, and forgets it.
+            name.namespace.clear();
+        }
         let this = resource(kind, &name.namespace, &name.name);
         let at = |flaw: Flaw| ManifestProblem {
             resource: Some(this.clone()),
@@ -244,7 +251,10 @@ impl<'e> Loader<'e> {
             schema::fill(&envelope, &mut document);
             refuse(first);
         }
-        document["metadata"]["namespace"] = Value::String(name.namespace.clone());
+        document["metadata"]["namespace"] = match is_of_cluster {
+            true => Value::Null,
+            false => Value::String(name.namespace.clone()),
+        };
         self.manifests.origins.insert(this.clone(), origin);
         if let Err(error) = self.keep(kind, name, document)
             && sound
@@ -275,7 +285,12 @@ impl<'e> Loader<'e> {
         match kind {
             "KollectProfile" => put(&mut input.profiles, name, document),
             "KollectTarget" => put(&mut input.targets, name, document),
+            "KollectClusterTarget" => put(&mut input.cluster_targets, name, document),
             "KollectInventory" => put(&mut input.inventories, name, document),
+            "KollectClusterInventory" => put(&mut input.cluster_inventories, name, document),
+            "KollectScope" => put(&mut input.scopes, name, document),
+            "KollectClusterScope" => put(&mut input.cluster_scopes, name, document),
+            "KollectEventSink" => put(&mut input.event_sinks, name, document),
             "KollectDatabaseSink" => put(&mut input.database_sinks, name, document),
             "KollectSnapshotSink" => put(&mut input.snapshot_sinks, name, document),
             _ => Ok(()),

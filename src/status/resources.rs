@@ -10,12 +10,18 @@ use super::conditions::{
     Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
 };
 use super::writer::{StatusKey, Wanted};
-use crate::api::{InventoryStatus, ProfileStatus, RollupStatus, SinkExport, SinkStatus, TargetStatus};
+use crate::api::{
+    ClusterInventoryStatus, InventoryStatus, NamespaceShard, ProfileStatus, RollupStatus, SinkExport,
+    SinkStatus, TargetStatus,
+};
 use crate::catalog::{Input, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason};
 use crate::runtime::Report;
 
 /// Namespaces that a target's status lists.
 const LISTED_NAMESPACES: usize = 100;
+
+/// The shard of objects without a namespace.
+const CLUSTER_SHARD: &str = "_cluster";
 
 /// The status of every resource of the input.
 pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
@@ -36,19 +42,34 @@ pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
         let status = all.target(name, resource.metadata.generation);
         add("KollectTarget", "kollecttargets", name, json(&status), json(&resource.status));
     }
+    for (name, resource) in &input.cluster_targets {
+        let status = all.target(name, resource.metadata.generation);
+        add("KollectClusterTarget", "kollectclustertargets", name, json(&status), json(&resource.status));
+    }
     for (name, resource) in &input.inventories {
         let status = all.inventory(name, resource.metadata.generation);
         add("KollectInventory", "kollectinventories", name, json(&status), json(&resource.status));
     }
+    for (name, resource) in &input.cluster_inventories {
+        let status = all.cluster_inventory(name, resource.metadata.generation);
+        let (kind, plural) = ("KollectClusterInventory", "kollectclusterinventories");
+        add(kind, plural, name, json(&status), json(&resource.status));
+    }
+    let mut sink = |family: SinkFamily, plural, name: &ResourceName, generation, stored| {
+        let sink = SinkName { family, name: name.clone() };
+        add(family.kind(), plural, name, json(&all.sink(&sink, generation)), stored);
+    };
     for (name, resource) in &input.database_sinks {
-        let sink = SinkName { family: SinkFamily::Database, name: name.clone() };
-        let status = all.sink(&sink, resource.metadata.generation);
-        add("KollectDatabaseSink", "kollectdatabasesinks", name, json(&status), json(&resource.status));
+        let (generation, stored) = (resource.metadata.generation, json(&resource.status));
+        sink(SinkFamily::Database, "kollectdatabasesinks", name, generation, stored);
     }
     for (name, resource) in &input.snapshot_sinks {
-        let sink = SinkName { family: SinkFamily::Snapshot, name: name.clone() };
-        let status = all.sink(&sink, resource.metadata.generation);
-        add("KollectSnapshotSink", "kollectsnapshotsinks", name, json(&status), json(&resource.status));
+        let (generation, stored) = (resource.metadata.generation, json(&resource.status));
+        sink(SinkFamily::Snapshot, "kollectsnapshotsinks", name, generation, stored);
+    }
+    for (name, resource) in &input.event_sinks {
+        let (generation, stored) = (resource.metadata.generation, json(&resource.status));
+        sink(SinkFamily::Event, "kollecteventsinks", name, generation, stored);
     }
     statuses
 }
@@ -97,7 +118,7 @@ impl All<'_> {
         let mut conditions = Conditions::new(generation, self.now);
         let problem = match self.plan.targets.get(&target) {
             Some(TargetPlan::Held { reason, message }) => Some(((*reason).to_owned(), message.clone())),
-            _ => self.problem(&ResourceRef::new("KollectTarget", name)),
+            _ => self.problem(&ResourceRef::target(name)),
         };
         target_conditions(&mut conditions, problem, &report);
         let active = match self.plan.targets.get(&target) {
@@ -132,7 +153,7 @@ impl All<'_> {
             self.report.bindings.iter().filter(|(key, _)| key.inventory == *name).collect();
         let states: Vec<_> =
             bindings.iter().map(|(key, (_, status))| (key.sink.to_string(), binding_state(status))).collect();
-        let problem = self.problem(&ResourceRef::new("KollectInventory", name));
+        let problem = self.problem(&ResourceRef::inventory(name));
         let suspended = plan.filter(|plan| plan.suspended).map(|_| {
             (reason::SUSPENDED.to_owned(), "spec.suspend is true: what is exported stays as it is".to_owned())
         });
@@ -177,6 +198,68 @@ impl All<'_> {
             last_export_time: exports.iter().filter_map(|export| export.last_export_time.clone()).max(),
             sink_exports: exports,
             conditions: conditions.finish(),
+        }
+    }
+
+    fn cluster_inventory(&self, name: &ResourceName, generation: Option<i64>) -> ClusterInventoryStatus {
+        let InventoryStatus {
+            observed_generation,
+            item_count,
+            digest,
+            target_count,
+            rollups,
+            last_export_time,
+            sink_exports,
+            conditions: mut built,
+        } = self.inventory(name, generation);
+        let mut conditions = Conditions::new(generation, self.now);
+        let failed = sink_exports.iter().find_map(|export| {
+            let synced = export.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+            (synced.status != "True")
+                .then(|| (synced.reason.clone(), format!("{}: {}", export.name, synced.message)))
+        });
+        match failed {
+            Some((reason, message)) => conditions.set("ExportSucceeded", false, &reason, message),
+            None if sink_exports.is_empty() => {
+                let ready = built.iter().find(|condition| condition.type_ == "Ready");
+                let (reason, message) =
+                    ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_else(|| {
+                        (reason::NO_SINKS.to_owned(), "the inventory is exported nowhere".to_owned())
+                    });
+                conditions.set("ExportSucceeded", false, &reason, message);
+            }
+            None => conditions.set(
+                "ExportSucceeded",
+                true,
+                "Exported",
+                "every sink holds the rows of the inventory",
+            ),
+        }
+        built.extend(conditions.finish());
+        built.sort_by(|a, b| a.type_.cmp(&b.type_));
+        let shards = self.report.engine.inventories.get(name).and_then(|report| report.shards.clone());
+        let shards = shards.unwrap_or_default();
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        ClusterInventoryStatus {
+            observed_generation,
+            item_count,
+            digest,
+            target_count,
+            namespace_shard_count: Some(count(shards.count)),
+            namespace_shards: shards
+                .first
+                .into_iter()
+                .map(|(namespace, shard)| NamespaceShard {
+                    namespace: if namespace.is_empty() { CLUSTER_SHARD.to_owned() } else { namespace },
+                    item_count: count(shard.rows),
+                    target_count: count(shard.targets),
+                    checksum: shard.digest.to_string(),
+                })
+                .collect(),
+            rollups,
+            last_export_time,
+            sink_exports,
+            conditions: built,
         }
     }
 

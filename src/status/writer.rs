@@ -21,14 +21,14 @@ const COUNTER_PAUSE: Duration = Duration::from_secs(2);
 /// How long the API server may take to write one status.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A namespaced custom resource.
+/// A custom resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StatusKey {
     /// Its kind.
     pub kind: String,
     /// The plural of its kind.
     pub plural: String,
-    /// Its namespace.
+    /// Its namespace; empty for one of the cluster.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -123,11 +123,18 @@ impl Writer {
     async fn patch(&self, key: &StatusKey, status: &Value) -> Result<(), kube::Error> {
         let gvk = GroupVersionKind::gvk(GROUP, VERSION, &key.kind);
         let resource = ApiResource::from_gvk_with_plural(&gvk, &key.plural);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
+        let client = self.client.clone();
+        let (api, metadata): (Api<DynamicObject>, _) = match key.namespace.as_str() {
+            "" => (Api::all_with(client, &resource), json!({ "name": key.name })),
+            namespace => (
+                Api::namespaced_with(client, namespace, &resource),
+                json!({ "namespace": namespace, "name": key.name }),
+            ),
+        };
         let body = json!({
             "apiVersion": API_VERSION,
             "kind": key.kind,
-            "metadata": { "namespace": key.namespace, "name": key.name },
+            "metadata": metadata,
             "status": status,
         });
         api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body)).await?;

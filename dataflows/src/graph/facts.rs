@@ -4,7 +4,7 @@
 //! now see, is one fact more. From facts follows where the rows of each view go (see [`super::views`]), and that is joined with
 //! rows, so a new fact costs what it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,14 @@ pub enum Change {
         /// The gates that are open. `None`: nothing is said of this place any more.
         gates: Option<Gates>,
     },
+    /// The inventory takes the rows of objects of these namespaces alone. `None`: it takes those of all, and those of objects without a
+    /// namespace.
+    Take {
+        /// The inventory.
+        inventory: InventoryId,
+        /// The namespaces.
+        namespaces: Option<Arc<BTreeSet<String>>>,
+    },
     /// The rows of the inventory are rolled up, or not any more. A number stands for one definition: to define a rollup anew, take it
     /// back and give another.
     Rollup {
@@ -95,6 +103,8 @@ pub enum Change {
 pub(super) struct Facts {
     rollups: BTreeMap<RollupId, (InventoryId, Arc<RollupSpec>)>,
     feeds: BTreeMap<TargetId, BTreeMap<InventoryId, Dedupe>>,
+    /// The namespaces whose rows inventories take, of those that do not take all.
+    takes: BTreeMap<InventoryId, Arc<BTreeSet<String>>>,
     sights: BTreeMap<(TargetId, GateSetting), Sight>,
 }
 
@@ -131,6 +141,31 @@ impl Facts {
             self.feeds.remove(&target);
         }
         changed.then_some(Touched { target, namespace: None })
+    }
+
+    /// The inventory takes rows of these namespaces alone, or of all.
+    pub(super) fn take(
+        &mut self,
+        inventory: InventoryId,
+        namespaces: Option<Arc<BTreeSet<String>>>,
+    ) -> Vec<Touched> {
+        let old = match namespaces.clone() {
+            Some(namespaces) => self.takes.insert(inventory, namespaces),
+            None => self.takes.remove(&inventory),
+        };
+        // Only where another namespace is taken; anywhere, when all are taken before or after.
+        let places: Vec<Option<Arc<str>>> = match (old, namespaces) {
+            (None, None) => Vec::new(),
+            (Some(old), Some(new)) => {
+                old.symmetric_difference(&new).map(|name| Some(name.as_str().into())).collect()
+            }
+            _ => vec![None],
+        };
+        let fed = self.feeds.iter().filter(|(_, inventories)| inventories.contains_key(&inventory));
+        let touched = |target: TargetId| {
+            places.iter().map(move |namespace| Touched { target, namespace: namespace.clone() })
+        };
+        fed.flat_map(|(target, _)| touched(*target)).collect()
     }
 
     /// The inventory is rolled up so, or not any more. Gives the definitions that came (+1) and went (-1).
@@ -191,9 +226,17 @@ impl Facts {
         sight.namespaces.get(namespace).copied().or(sight.everywhere).unwrap_or(Gates::NONE)
     }
 
-    /// The inventories that a target feeds.
-    pub(super) fn feeds(&self, target: TargetId) -> impl Iterator<Item = (InventoryId, Dedupe)> {
-        self.feeds.get(&target).into_iter().flatten().map(|(inventory, dedupe)| (*inventory, *dedupe))
+    /// The inventories that a target feeds with rows of a namespace.
+    pub(super) fn feeds(
+        &self,
+        target: TargetId,
+        namespace: &str,
+    ) -> impl Iterator<Item = (InventoryId, Dedupe)> {
+        let takes = move |inventory| {
+            self.takes.get(inventory).is_none_or(|namespaces| namespaces.contains(namespace))
+        };
+        let fed = self.feeds.get(&target).into_iter().flatten();
+        fed.filter(move |(inventory, _)| takes(inventory)).map(|(inventory, dedupe)| (*inventory, *dedupe))
     }
 }
 

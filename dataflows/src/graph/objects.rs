@@ -233,6 +233,10 @@ impl ObjectTable {
             }
             Change::Feed { target, inventory, dedupe } => self.facts.feed(target, inventory, dedupe),
             Change::See { target, setting, scope, gates } => self.facts.see(target, setting, scope, gates),
+            Change::Take { inventory, namespaces } => {
+                let touched = self.facts.take(inventory, namespaces);
+                return touched.iter().for_each(|touched| out.views.touch(touched));
+            }
             Change::Rollup { rollup, inventory, spec } => {
                 return out.differences.rollups.extend(self.facts.roll_up(rollup, inventory, spec));
             }

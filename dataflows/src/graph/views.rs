@@ -155,7 +155,7 @@ impl Views {
             let visible = entry.members > 0
                 && entry.gates.meets(facts.open(entry.target, entry.setting, &entry.namespace));
             let routes: SmallVec<[Route; 1]> =
-                if visible { facts.feeds(entry.target).collect() } else { SmallVec::new() };
+                if visible { facts.feeds(entry.target, &entry.namespace).collect() } else { SmallVec::new() };
             if visible != entry.visible {
                 let diff = if visible { 1 } else { -1 };
                 changes.visible.push(((id, entry.target), diff));

@@ -79,6 +79,11 @@ pub(crate) enum Op {
         definition: usize,
         on: bool,
     },
+    /// The namespaces whose rows an inventory takes; all without any.
+    Takes {
+        inventory: u32,
+        namespaces: Option<Vec<usize>>,
+    },
     /// The gates of a selection that are open for a target somewhere.
     Sees {
         target: u32,
@@ -144,6 +149,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(inventory, by_resource)| Op::Dedupe { inventory, by_resource }),
         3 => (0..INVENTORIES, 0..DEFINITIONS.len(), prop::bool::weighted(0.8))
             .prop_map(|(inventory, definition, on)| Op::Rollup { inventory, definition, on }),
+        2 => (0..INVENTORIES, prop::option::weighted(0.7, prop::collection::vec(0..NAMESPACES.len(), 0..3)))
+            .prop_map(|(inventory, namespaces)| Op::Takes { inventory, namespaces }),
         5 => (target(), selection(), prop::option::of(0..NAMESPACES.len()), prop::option::weighted(0.8, gates()))
             .prop_map(|(target, selection, scope, gates)| Op::Sees { target, selection, scope, gates }),
         1 => (target(), selection(), prop::collection::vec(0..NAMESPACES.len(), 0..3), gates())

@@ -61,6 +61,8 @@ pub(crate) struct Model {
     pub(crate) feeds: BTreeSet<(u32, u32)>,
     /// Inventories that keep one row an object.
     pub(crate) by_resource: BTreeSet<u32>,
+    /// The namespaces whose rows inventories take, of those that do not take all.
+    pub(crate) takes: BTreeMap<u32, Vec<usize>>,
     /// Inventory and definition.
     pub(crate) rollups: BTreeSet<(u32, usize)>,
     /// Target, selection and place: the gates that are open.
@@ -175,6 +177,9 @@ impl Model {
     pub(crate) fn inventory(&self, inventory: u32) -> BTreeMap<RowKey<String>, String> {
         let fed = (0..TARGETS).filter(|target| self.feeds.contains(&(*target, inventory)));
         let mut rows: BTreeMap<_, _> = fed.flat_map(|target| self.visible_rows(target)).collect();
+        if let Some(taken) = self.takes.get(&inventory) {
+            rows.retain(|key, _| taken.iter().any(|number| NAMESPACES[*number] == key.namespace));
+        }
         if self.by_resource.contains(&inventory) {
             // Rows come in key order, which begins with the target's name: the first of a uid wins.
             let mut seen = BTreeSet::new();

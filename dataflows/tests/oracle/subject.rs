@@ -222,6 +222,17 @@ impl Subject {
                 let changes: Vec<_> = feeds.map(|(target, of)| feed(*target, *of, model)).collect();
                 self.change(changes);
             }
+            Op::Takes { inventory, namespaces } => {
+                match namespaces {
+                    Some(namespaces) => _ = model.takes.insert(*inventory, namespaces.clone()),
+                    None => _ = model.takes.remove(inventory),
+                }
+                let names = |numbers: &Vec<usize>| {
+                    Arc::new(numbers.iter().map(|number| NAMESPACES[*number].to_owned()).collect())
+                };
+                let (inventory, namespaces) = (InventoryId(*inventory), namespaces.as_ref().map(names));
+                self.change([Pipeline::Take { inventory, namespaces }]);
+            }
             Op::Rollup { inventory, definition, on } => {
                 let of = (*inventory, *definition);
                 let change = |number: usize, spec| Pipeline::Rollup {

@@ -12,7 +12,9 @@ use std::time::Duration;
 use super::fields::{self, Reporter};
 use super::problem::reason;
 use super::{Input, Plan, ResourceName, SinkFamily, SinkName, SinkPlan};
-use crate::api::{self, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec, SnapshotSinkType};
+use crate::api::{
+    self, EventSinkType, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec, SnapshotSinkType,
+};
 use crate::sinks::{ConfigError, DeletionPolicy, Provisioning, SinkConfig};
 
 /// A sink that can be used.
@@ -54,8 +56,28 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
             &mut sinks,
         );
     }
-    for family in [SinkFamily::Database, SinkFamily::Snapshot] {
-        for (name, _) in input.unusable_of(family.kind()) {
+    for (name, sink) in &input.event_sinks {
+        let spec = &sink.spec;
+        let insecure = spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
+        add(
+            SinkName { family: SinkFamily::Event, name: name.clone() },
+            (&spec.cluster, spec.export_min_interval.as_ref(), insecure),
+            |reporter| {
+                let what = match spec.type_ {
+                    EventSinkType::Kafka => "Kafka",
+                    EventSinkType::Nats => "NATS",
+                };
+                let message = format!("this version of Kollect can't write to {what}");
+                let remedy = "export to a database or to files for now";
+                reporter.report("spec.type", reason::BACKEND_MISSING, message, remedy);
+                None
+            },
+            plan,
+            &mut sinks,
+        );
+    }
+    for family in SinkFamily::ALL {
+        for (name, _) in input.unusable_of(&[family.kind()]) {
             let sink = SinkName { family, name: name.clone() };
             let planned = SinkPlan { destination: None, tls_insecure: false };
             plan.sinks.entry(sink.clone()).or_insert(planned).destination = None;

@@ -1,11 +1,13 @@
 //! Plans of small sets of resources, written as manifests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cluster;
 mod held;
 mod inventories;
 mod order;
 mod problems;
 mod rollups;
+mod scopes;
 mod sinks;
 mod targets;
 
@@ -78,7 +80,12 @@ pub(super) fn put(input: &mut Input, document: &str) {
     match value["kind"].as_str().unwrap() {
         "KollectProfile" => add(&mut input.profiles, name, value),
         "KollectTarget" => add(&mut input.targets, name, value),
+        "KollectClusterTarget" => add(&mut input.cluster_targets, name, value),
         "KollectInventory" => add(&mut input.inventories, name, value),
+        "KollectClusterInventory" => add(&mut input.cluster_inventories, name, value),
+        "KollectScope" => add(&mut input.scopes, name, value),
+        "KollectClusterScope" => add(&mut input.cluster_scopes, name, value),
+        "KollectEventSink" => add(&mut input.event_sinks, name, value),
         "KollectDatabaseSink" => add(&mut input.database_sinks, name, value),
         "KollectSnapshotSink" => add(&mut input.snapshot_sinks, name, value),
         "Secret" => {
