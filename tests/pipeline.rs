@@ -8,6 +8,8 @@
 #[path = "sources/cluster.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod cluster;
+#[path = "pipeline/cluster_kinds.rs"]
+mod cluster_kinds;
 #[path = "pipeline/collect.rs"]
 mod collect;
 #[path = "pipeline/explain.rs"]
@@ -19,5 +21,7 @@ mod operator;
 #[path = "sources/proxy.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod proxy;
+#[path = "pipeline/scopes.rs"]
+mod scopes;
 #[path = "sinks/server.rs"]
 mod server;

@@ -12,18 +12,18 @@ use crate::kollect_binary::*;
 use crate::proxy::{Fault, Proxy};
 use crate::server;
 
-struct World {
-    kubeconfig: PathBuf,
-    client: Client,
+pub(crate) struct World {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) client: Client,
     database: tokio_postgres::Client,
-    schema: String,
+    pub(crate) schema: String,
     files: Files,
     _cluster: Cluster,
 }
 
 impl World {
     /// A cluster with the custom resource definitions, and a pipeline of ConfigMaps into Postgres.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = server::unique("operator");
         let cluster = tokio::task::spawn_blocking(move || Cluster::start(&name)).await.unwrap();
         let kubeconfig = cluster.kubeconfig.clone();
@@ -56,14 +56,14 @@ impl World {
         world
     }
 
-    async fn namespace(&self, name: &str, labels: Value) {
+    pub(crate) async fn namespace(&self, name: &str, labels: Value) {
         let body =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         let api: Api<Namespace> = Api::all(self.client.clone());
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.unwrap();
     }
 
-    async fn apply_as(
+    pub(crate) async fn apply_as(
         &self,
         version: &str,
         kind: &str,
@@ -80,14 +80,15 @@ impl World {
             None => Api::all_with(self.client.clone(), &resource),
         };
         // A definition that has just been created is served a moment later.
-        eventually(true, async || {
-            api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.is_ok()
+        eventually(Ok(()), async || {
+            let applied = api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await;
+            applied.map(|_| ()).map_err(|error| error.to_string())
         })
         .await;
     }
 
     /// Applies one of ours in namespace shop.
-    async fn apply(&self, kind: &str, name: &str, spec: Value) {
+    pub(crate) async fn apply(&self, kind: &str, name: &str, spec: Value) {
         let body = json!({
             "apiVersion": "kollect.dev/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": "shop"}, "spec": spec,
@@ -99,7 +100,7 @@ impl World {
         self.apply_as("kollect.dev/v1alpha1", kind, &plural, Some("shop"), name, body).await;
     }
 
-    async fn status(&self, kind: &str, plural: &str, name: &str) -> Value {
+    pub(crate) async fn status(&self, kind: &str, plural: &str, name: &str) -> Value {
         let resource = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk("kollect.dev", "v1alpha1", kind),
             plural,
@@ -108,7 +109,7 @@ impl World {
         api.get(name).await.unwrap().data["status"].clone()
     }
 
-    async fn ready(&self, kind: &str, plural: &str, name: &str) -> String {
+    pub(crate) async fn ready(&self, kind: &str, plural: &str, name: &str) -> String {
         let status = self.status(kind, plural, name).await;
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
         let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
@@ -117,7 +118,7 @@ impl World {
             .unwrap_or_default()
     }
 
-    async fn map(&self, namespace: &str, name: &str, value: &str, app: &str) {
+    pub(crate) async fn map(&self, namespace: &str, name: &str, value: &str, app: &str) {
         self.apply_map(namespace, name, value, json!({"app": app})).await;
     }
 
@@ -130,12 +131,12 @@ impl World {
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.unwrap();
     }
 
-    async fn delete_map(&self, namespace: &str, name: &str) {
+    pub(crate) async fn delete_map(&self, namespace: &str, name: &str) {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    async fn pipeline(&self) {
+    pub(crate) async fn pipeline(&self) {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "shop"},
             "stringData": {"dsn": server::url()},
@@ -153,23 +154,23 @@ impl World {
         self.apply("KollectInventory", "fleet", json!({"databaseSinkRefs": ["pg"]})).await;
     }
 
-    async fn profile(&self, attributes: Value) {
+    pub(crate) async fn profile(&self, attributes: Value) {
         let spec = json!({"targetGVK": {"version": "v1", "kind": "ConfigMap"}, "attributes": attributes});
         self.apply("KollectProfile", "maps", spec).await;
     }
 
-    async fn target(&self, name: &str, mut spec: Value) {
+    pub(crate) async fn target(&self, name: &str, mut spec: Value) {
         spec["profileRef"] = "maps".into();
         self.apply("KollectTarget", name, spec).await;
     }
 
-    fn operator(&self) -> Running {
+    pub(crate) fn operator(&self) -> Running {
         let mut command = kollect();
         command.args(["operator", "--kubeconfig"]).arg(&self.kubeconfig).env("KOLLECT_LOG", "info");
         Running::start(command, &self.files.path("operator.log"))
     }
 
-    async fn query(&self, query: &str) -> Vec<String> {
+    pub(crate) async fn query(&self, query: &str) -> Vec<String> {
         let query = query.replace("ROWS", &format!("{}.rows", self.schema));
         match self.database.query(&query, &[]).await {
             Ok(rows) => rows.iter().map(|row| row.get(0)).collect(),
@@ -178,15 +179,37 @@ impl World {
         }
     }
 
+    /// Applies one of ours of the cluster.
+    pub(crate) async fn apply_to_cluster(&self, kind: &str, name: &str, spec: Value) {
+        let body = json!({
+            "apiVersion": "kollect.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        });
+        let plural = match kind {
+            "KollectClusterInventory" => "kollectclusterinventories".to_owned(),
+            kind => kind.to_lowercase() + "s",
+        };
+        self.apply_as("kollect.dev/v1alpha1", kind, &plural, None, name, body).await;
+    }
+
+    /// One of ours, of the cluster where there is no namespace.
+    pub(crate) fn api(&self, kind: &str, plural: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk("kollect.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
     /// Waits until the table holds exactly these rows: `target namespace/name attributes`.
-    async fn expect(&self, rows: &[&str]) {
+    pub(crate) async fn expect(&self, rows: &[&str]) {
         let query = "SELECT target_name || ' ' || resource_namespace || '/' || resource_name || ' ' || attributes::text FROM ROWS ORDER BY 1";
         let expected: Vec<String> = rows.iter().map(|row| (*row).to_owned()).collect();
         eventually(expected, async || self.query(query).await).await;
     }
 
     /// The change log: operation, object, attributes before and after.
-    async fn log(&self) -> Vec<String> {
+    pub(crate) async fn log(&self) -> Vec<String> {
         let query = "SELECT op::text || ' ' || resource_name || ' ' || coalesce(before::text, '') || ' → ' || coalesce(after::text, '') FROM ROWS_changes ORDER BY seq";
         self.query(query).await
     }
