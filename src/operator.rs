@@ -4,14 +4,17 @@
 //! custom resources, namespaces ─► stores ─┐
 //! Secrets that sinks refer to ────────────┴─► Catalog::plan ─► Runtime::apply
 //!                                                  │                │ report
-//!                                                  └────► status ◄──┘
+//!                                                  ├────► status ◄──┤
+//!                                                  └─► Probes ──────┘
 //! ```
 //!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
-//! runtime works out the difference. It never waits for the API server: Secrets are read and status is written by tasks beside
-//! it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
+//! runtime works out the difference. It never waits for the API server, nor for a sink: Secrets are read, sinks are probed, and status
+//! is written by tasks beside it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
 //! is told so, because one that lacks a target would take back its rows.
 
+mod errands;
+mod probing;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -29,10 +32,13 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{GROUP, VERSION};
 use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
 use crate::engine::{GraphClosed, StartError};
+use crate::probes::Probes;
 use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
+use crate::sinks::EndpointPolicy;
 use crate::sources::kubernetes::KubernetesSource;
 use crate::sources::{Mode, Source, SourceProblem};
 use crate::status::{self, Wanted, Writer};
+use errands::Errands;
 use secrets::Secrets;
 
 /// So long the loop waits for more changes before it plans: resources often come several at a time.
@@ -45,6 +51,8 @@ const STATUS_PAUSE: Duration = Duration::from_millis(250);
 pub struct Options {
     /// Whether sinks may write to the operator's own file system.
     pub allow_local_sinks: bool,
+    /// Which endpoints sinks may connect to.
+    pub endpoints: EndpointPolicy,
     /// Keys whose values no Resource export shows, beside those that are known.
     pub scrub_keys: Vec<String>,
     /// Threads of the graph.
@@ -71,7 +79,10 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let resources = Resources::watch(&source, &stop);
     let (statuses, wanted) = watch::channel(Vec::new());
     tokio::spawn(Writer::new(client.clone()).run(wanted, stop.clone()));
+    tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
     let mut operator = Operator {
+        probes: Probes::start(Arc::clone(&source), &stop),
+        errands: Errands::start(client.clone(), &stop),
         runtime: Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?,
         catalog: Catalog::default(),
         secrets: Secrets::start(client, &stop),
@@ -89,6 +100,8 @@ struct Operator {
     runtime: Runtime,
     catalog: Catalog,
     secrets: Secrets,
+    probes: Probes,
+    errands: Errands,
     /// What the task that writes status is to write.
     statuses: watch::Sender<Vec<Wanted>>,
     resources: Resources,
@@ -101,6 +114,7 @@ impl Operator {
         let mut resources_changed = self.resources.changed.subscribe();
         let mut state_changed = self.runtime.changes();
         let mut secrets_changed = self.secrets.changes();
+        let mut probes_changed = self.probes.changes();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -110,6 +124,7 @@ impl Operator {
                     self.plan()?;
                 }
                 Ok(()) = secrets_changed.changed() => self.plan()?,
+                Ok(()) = probes_changed.changed() => {}
                 _ = state_changed.changed() => {
                     tokio::time::sleep(STATUS_PAUSE).await;
                     state_changed.mark_unchanged();
@@ -125,6 +140,7 @@ impl Operator {
         }
         let mut input = self.resources.input(catalog::Options {
             allow_local_sinks: self.options.allow_local_sinks,
+            endpoints: self.options.endpoints.clone(),
             scrub_keys: self.options.scrub_keys.clone(),
             ..catalog::Options::default()
         });
@@ -143,13 +159,16 @@ impl Operator {
             );
             self.runtime.apply(&plan)?;
         }
+        self.probes.want(probing::wanted(&input, &plan, &self.catalog));
         self.planned = Some((input, plan));
         Ok(())
     }
 
     fn tell_status(&self) {
         if let Some((input, plan)) = &self.planned {
-            self.statuses.send_replace(status::statuses(input, plan, &self.runtime.report()));
+            let probes = self.probes.report();
+            self.errands.want(probing::errands(input, &probes));
+            self.statuses.send_replace(status::statuses(input, plan, &self.runtime.report(), &probes));
         }
     }
 }
@@ -161,6 +180,7 @@ struct Resources {
     inventories: ObjectStore,
     database_sinks: ObjectStore,
     snapshot_sinks: ObjectStore,
+    connection_tests: ObjectStore,
     namespaces: ObjectStore,
     changed: Arc<watch::Sender<u64>>,
 }
@@ -180,12 +200,14 @@ impl Resources {
             inventories: ours("KollectInventory"),
             database_sinks: ours("KollectDatabaseSink"),
             snapshot_sinks: ours("KollectSnapshotSink"),
+            connection_tests: ours("KollectConnectionTest"),
             namespaces: start(Gvk::new("", "v1", "Namespace")),
             changed,
         }
     }
 
-    /// Whether of each kind the objects are known, or what keeps them from being so that waiting does not cure.
+    /// Whether of each kind the objects are known, or what keeps them from being so that waiting does not cure. Connection tests
+    /// are not waited for: nothing is taken back for the lack of one.
     fn are_known(&self) -> bool {
         let stores = [
             &self.profiles,
@@ -207,6 +229,7 @@ impl Resources {
             inventories: typed(&self.inventories, "KollectInventory", &mut unusable),
             database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unusable),
             snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unusable),
+            connection_tests: typed(&self.connection_tests, "KollectConnectionTest", &mut unusable),
             unusable,
             // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they
             // are gone.

@@ -6,6 +6,8 @@
 //!       │ every target of the namespace, targetRefs or targetSelector
 //! KollectInventory ──databaseSinkRefs──► KollectDatabaseSink
 //!                  └─snapshotSinkRefs──► KollectSnapshotSink
+//!                                              ▲
+//! KollectConnectionTest ──sinkRef, profileRef──┘       whether a sink or a profile works
 //! ```
 //!
 //! The CRDs in `crds/` are generated from these types ([`crds`]); what a schema and CEL rules can say stands there, next
@@ -16,6 +18,7 @@
 // Each printer column has a type and a path.
 #![allow(clippy::duplicated_attributes)]
 
+mod connection_test;
 mod crds;
 mod database_sink;
 mod inventory;
@@ -26,6 +29,9 @@ mod shared;
 mod snapshot_sink;
 mod target;
 
+pub use connection_test::{
+    ConnectionTestStatus, KollectConnectionTest, KollectConnectionTestSpec, TestedSink,
+};
 pub use crds::{WriteError, crd_files, crds, write_crds};
 pub use database_sink::{
     DatabaseSinkType, KollectDatabaseSink, KollectDatabaseSinkSpec, PostgresSpec, SqliteSpec,

@@ -256,10 +256,15 @@ pub struct SinkStatus {
     /// The generation of the sink that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the settings can be used. `TLSInsecure`: certificates are not checked.
+    /// `Ready`: the settings can be used, and the probe succeeded if there was one. `ConnectionVerified`: what came of the
+    /// last probe. `TLSInsecure`: certificates are not checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+pub(super) fn yes() -> bool {
+    true
 }
 
 pub(super) fn is_false(value: &bool) -> bool {

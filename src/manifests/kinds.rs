@@ -273,6 +273,7 @@ impl<'e> Loader<'e> {
         }
         let input = &mut self.manifests.input;
         match kind {
+            "KollectConnectionTest" => put(&mut input.connection_tests, name, document),
             "KollectProfile" => put(&mut input.profiles, name, document),
             "KollectTarget" => put(&mut input.targets, name, document),
             "KollectInventory" => put(&mut input.inventories, name, document),

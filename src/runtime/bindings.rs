@@ -280,7 +280,7 @@ mod tests {
     use crate::sinks::database::postgres;
     use crate::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
     use crate::sinks::snapshot::local;
-    use crate::sinks::{BindingName, Provisioning, SinkConfig, TlsSettings};
+    use crate::sinks::{BindingName, EndpointPolicy, Provisioning, SinkConfig, TlsSettings};
 
     fn plan(cluster: &str, config: SinkConfig) -> BindingPlan {
         BindingPlan {
@@ -303,6 +303,7 @@ mod tests {
             provisioning: Provisioning::Ensure,
             tls: TlsSettings::default(),
             deletion_policy: None,
+            endpoints: EndpointPolicy::default(),
         };
         SinkConfig::Postgres(postgres::Config::new(settings).unwrap())
     }

@@ -7,7 +7,7 @@ use super::database::postgres;
 #[cfg(feature = "sqlite")]
 use super::database::sqlite;
 use super::snapshot::local;
-use super::{BindingName, Place, Sink};
+use super::{BindingName, Place, Sink, SinkError};
 
 /// What a sink may do to a destination that is not ready for it (`spec.provisioning.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,21 @@ impl SinkConfig {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => config.deletion_policy(),
             Self::Local(config) => config.deletion_policy(),
+        }
+    }
+
+    /// Connects, and checks that the destination has the shape, or can be given it, and the permissions that a binding needs.
+    /// Writes nothing.
+    ///
+    /// # Errors
+    /// What a binding would run into.
+    pub async fn probe(&self) -> Result<(), SinkError> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => postgres::probe(config).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => sqlite::probe(config).await,
+            Self::Local(config) => local::probe(config).await,
         }
     }
 

@@ -13,6 +13,7 @@ mod blocking;
 mod config;
 pub mod database;
 mod error;
+mod guard;
 mod path;
 mod place;
 pub mod snapshot;
@@ -25,6 +26,7 @@ use kollect_dataflows::data::{Row, RowHash, RowKey, TargetName};
 
 pub use config::{DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
 pub use error::{ConfigError, SinkError};
+pub use guard::{EndpointPolicy, Network, NetworkError, Refused, ResolveError};
 pub use place::Place;
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share

@@ -10,18 +10,19 @@ use super::conditions::{
     Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
 };
 use super::writer::{StatusKey, Wanted};
-use crate::api::{InventoryStatus, ProfileStatus, RollupStatus, SinkExport, SinkStatus, TargetStatus};
+use crate::api::{InventoryStatus, ProfileStatus, RollupStatus, SinkExport, TargetStatus};
 use crate::catalog::{Input, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason};
+use crate::probes;
 use crate::runtime::Report;
 
 /// Namespaces that a target's status lists.
 const LISTED_NAMESPACES: usize = 100;
 
 /// The status of every resource of the input.
-pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
+pub fn statuses(input: &Input, plan: &Plan, report: &Report, probes: &probes::Report) -> Vec<Wanted> {
     // Kubernetes dates to the second.
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-    let all = All { plan, report, now };
+    let all = All { plan, report, probes, now };
     let mut statuses = Vec::new();
     let mut add = |kind: &str, plural: &str, name: &ResourceName, status: Value, stored: Value| {
         let (kind, plural) = (kind.to_owned(), plural.to_owned());
@@ -42,13 +43,20 @@ pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
     }
     for (name, resource) in &input.database_sinks {
         let sink = SinkName { family: SinkFamily::Database, name: name.clone() };
-        let status = all.sink(&sink, resource.metadata.generation);
+        let status = all.sink(&sink, resource.metadata.generation, resource.status.as_ref());
         add("KollectDatabaseSink", "kollectdatabasesinks", name, json(&status), json(&resource.status));
     }
     for (name, resource) in &input.snapshot_sinks {
         let sink = SinkName { family: SinkFamily::Snapshot, name: name.clone() };
-        let status = all.sink(&sink, resource.metadata.generation);
+        let status = all.sink(&sink, resource.metadata.generation, resource.status.as_ref());
         add("KollectSnapshotSink", "kollectsnapshotsinks", name, json(&status), json(&resource.status));
+    }
+    for (name, resource) in &input.connection_tests {
+        // One that has come to its end stays as it is.
+        if plan.connection_tests.contains_key(name) {
+            let status = all.connection_test(name, resource);
+            add("KollectConnectionTest", "kollectconnectiontests", name, json(&status), json(&resource.status));
+        }
     }
     statuses
 }
@@ -58,15 +66,16 @@ fn json(status: &impl Serialize) -> Value {
     serde_json::to_value(status).unwrap_or_default()
 }
 
-struct All<'a> {
-    plan: &'a Plan,
+pub(super) struct All<'a> {
+    pub(super) plan: &'a Plan,
     report: &'a Report,
-    now: Timestamp,
+    pub(super) probes: &'a probes::Report,
+    pub(super) now: Timestamp,
 }
 
 impl All<'_> {
     /// What the catalog has against a resource: the first problem, and how many more there are.
-    fn problem(&self, resource: &ResourceRef) -> Option<Why> {
+    pub(super) fn problem(&self, resource: &ResourceRef) -> Option<Why> {
         let mut problems = self.plan.problems_of(resource);
         let first = problems.next()?;
         let more = problems.count();
@@ -194,17 +203,5 @@ impl All<'_> {
             let message = format!("target {target}: {why}; its rows stay as they are");
             Some(("TargetDegraded".to_owned(), message))
         })
-    }
-
-    fn sink(&self, name: &SinkName, generation: Option<i64>) -> SinkStatus {
-        let mut conditions = Conditions::new(generation, self.now);
-        let sink = self.plan.sinks.get(name);
-        let destination = sink.and_then(|sink| sink.destination.clone()).unwrap_or_default();
-        sink_conditions(&mut conditions, self.problem(&name.resource()), ("Configured", destination));
-        if sink.is_some_and(|sink| sink.tls_insecure) {
-            let message = "spec.tls.insecureSkipVerify is true: the server's certificate is not checked";
-            conditions.set("TLSInsecure", true, "InsecureSkipVerify", message);
-        }
-        SinkStatus { observed_generation: generation, conditions: conditions.finish() }
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kollect::sinks::database::{postgres, sqlite};
 use kollect::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
 use kollect::sinks::snapshot::local;
-use kollect::sinks::{BindingName, Change, Provisioning, RowSink, Sink, SinkConfig, TlsSettings};
+use kollect::sinks::{BindingName, Change, EndpointPolicy, Provisioning, RowSink, Sink, SinkConfig, TlsSettings};
 use kollect_dataflows::data::{Gvk, Row, RowKey, RowParts, TargetName};
 use serde_json::Value;
 
@@ -114,6 +114,7 @@ impl Postgres {
             provisioning: self.provisioning,
             tls: TlsSettings::default(),
             deletion_policy: None,
+            endpoints: EndpointPolicy::unrestricted(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Plans of small sets of resources, written as manifests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod connection_tests;
 mod held;
 mod inventories;
 mod order;
@@ -79,6 +80,7 @@ pub(super) fn put(input: &mut Input, document: &str) {
         "KollectProfile" => add(&mut input.profiles, name, value),
         "KollectTarget" => add(&mut input.targets, name, value),
         "KollectInventory" => add(&mut input.inventories, name, value),
+        "KollectConnectionTest" => add(&mut input.connection_tests, name, value),
         "KollectDatabaseSink" => add(&mut input.database_sinks, name, value),
         "KollectSnapshotSink" => add(&mut input.snapshot_sinks, name, value),
         "Secret" => {

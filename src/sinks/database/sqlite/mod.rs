@@ -17,5 +17,5 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use client::{Client, probe};
 pub use config::{Config, Settings};

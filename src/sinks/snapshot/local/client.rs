@@ -13,13 +13,14 @@ use tokio::sync::mpsc;
 
 use super::config::Config;
 use super::encode::{Content, DocumentEntry, Entry, FileHash};
-use super::files::{At, Root, Temporary, failed};
+use super::files::{At, Root, Temporary, failed, no_directory};
 use super::manifest::{Entries, Manifest};
 use super::resources::Resources;
 use crate::sinks::blocking::Gate;
+use crate::sinks::path::place_for;
 use crate::sinks::snapshot::document::{Item, Reader, Summary, Versus, Writer, envelope};
 use crate::sinks::snapshot::layout::{Format, LayoutMode};
-use crate::sinks::{BindingName, DocumentSink, Receipt, Rows, Sink, SinkError};
+use crate::sinks::{BindingName, DocumentSink, Provisioning, Receipt, Rows, Sink, SinkError};
 
 /// A sink of the shape that the layout asks for.
 pub fn open(config: &Config, binding: &BindingName) -> Sink {
@@ -31,6 +32,22 @@ pub fn open(config: &Config, binding: &BindingName) -> Sink {
         })),
         LayoutMode::PerResource => Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone()))),
     }
+}
+
+/// See [`crate::sinks::SinkConfig::probe`].
+///
+/// # Errors
+/// What a binding would run into.
+pub async fn probe(config: &Config) -> Result<(), SinkError> {
+    let config = config.clone();
+    let work = move || {
+        let directory = config.directory();
+        if config.provisioning() == Provisioning::Existing && !directory.exists() {
+            return Err(no_directory(directory));
+        }
+        place_for(directory)
+    };
+    Gate::default().run(work).await
 }
 
 /// One file for the whole inventory.
