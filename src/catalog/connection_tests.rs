@@ -83,7 +83,8 @@ fn sink(input: &Input, name: &ResourceName, reference: &TestedSink, plan: &mut P
 
 /// What is tested can't even be tried: its first problem is the test's too. It may have none, when its Secret is elsewhere.
 fn pass_on(name: &ResourceName, field: &str, cause: ResourceRef, plan: &mut Plan) {
-    let Some(problem) = plan.problems.iter().filter(|problem| problem.resource == cause).min().cloned() else {
+    let Some(problem) = plan.problems.iter().filter(|problem| problem.resource == cause).min().cloned()
+    else {
         return;
     };
     let message = format!("{cause} {}: {}", problem.field, problem.message);

@@ -29,13 +29,13 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sinks::EndpointPolicy;
 pub use input::{Input, Namespace, Options, ResourceName, SecretData, Unusable};
 pub use plan::{
-    ActiveTarget, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, MetricsPlan, Plan, ProfilePlan, RollupPlan, SinkFamily,
-    SinkName, SinkPlan, TargetPlan,
+    ActiveTarget, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, MetricsPlan, Plan, ProfilePlan,
+    RollupPlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
-pub use crate::sinks::EndpointPolicy;
 pub use secrets::wanted_secrets;
 pub use sight::Sight;
 

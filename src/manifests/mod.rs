@@ -174,8 +174,7 @@ fn validate_with(paths: &[PathBuf], environment: Environment<'_>) -> Vec<Manifes
     let (mut manifests, mut problems) = load_with(paths, environment);
     // What could not be read has been reported, and nothing is run.
     manifests.input.incomplete = false;
-    manifests.input.options =
-        Options {
+    manifests.input.options = Options {
         allow_local_sinks: true,
         endpoints: EndpointPolicy::unrestricted(),
         secrets_elsewhere: true,

@@ -112,9 +112,11 @@ fn owner_to_be(input: &Input, name: &ResourceName, test: &KollectConnectionTest)
 fn sinks(input: &Input) -> impl Iterator<Item = (SinkName, &ObjectMeta)> {
     let name = |family, name: &ResourceName| SinkName { family, name: name.clone() };
     let databases = input.database_sinks.iter();
-    let databases = databases.map(move |(sink, resource)| (name(SinkFamily::Database, sink), &resource.metadata));
+    let databases =
+        databases.map(move |(sink, resource)| (name(SinkFamily::Database, sink), &resource.metadata));
     let snapshots = input.snapshot_sinks.iter();
-    let snapshots = snapshots.map(move |(sink, resource)| (name(SinkFamily::Snapshot, sink), &resource.metadata));
+    let snapshots =
+        snapshots.map(move |(sink, resource)| (name(SinkFamily::Snapshot, sink), &resource.metadata));
     databases.chain(snapshots)
 }
 

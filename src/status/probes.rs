@@ -55,7 +55,8 @@ impl All<'_> {
         sink.config.as_ref()?;
         // What was found out before this process began is worth something until it is found out anew.
         let stored = stored.into_iter().flat_map(|status| &status.conditions);
-        let mut known = stored.filter(|condition| condition.type_ == VERIFIED && condition.status != "Unknown");
+        let mut known =
+            stored.filter(|condition| condition.type_ == VERIFIED && condition.status != "Unknown");
         if let Some(known) = known.find(|condition| condition.observed_generation == generation) {
             conditions.keep(known.clone());
             return (known.status != "True").then(|| (known.reason.clone(), known.message.clone()));
@@ -148,11 +149,8 @@ mod tests {
         let plan = Catalog::default().plan(&input);
         let mut probes = Report::default();
         if let Some(result) = result {
-            let result = result
-                .map(str::to_owned)
-                .map_err(|reason| (reason.to_owned(), "why".to_owned()));
-            let outcome =
-                Outcome { result, latency: Duration::ZERO, at: Timestamp::UNIX_EPOCH, last: true };
+            let result = result.map(str::to_owned).map_err(|reason| (reason.to_owned(), "why".to_owned()));
+            let outcome = Outcome { result, latency: Duration::ZERO, at: Timestamp::UNIX_EPOCH, last: true };
             let key = ProbeKey::Sink(SinkName { family: SinkFamily::Snapshot, name });
             probes.outcomes.insert(key, outcome);
         }

@@ -55,7 +55,13 @@ pub fn statuses(input: &Input, plan: &Plan, report: &Report, probes: &probes::Re
         // One that has come to its end stays as it is.
         if plan.connection_tests.contains_key(name) {
             let status = all.connection_test(name, resource);
-            add("KollectConnectionTest", "kollectconnectiontests", name, json(&status), json(&resource.status));
+            add(
+                "KollectConnectionTest",
+                "kollectconnectiontests",
+                name,
+                json(&status),
+                json(&resource.status),
+            );
         }
     }
     statuses

@@ -12,18 +12,18 @@ use crate::kollect_binary::*;
 use crate::proxy::{Fault, Proxy};
 use crate::server;
 
-struct World {
+pub(crate) struct World {
     kubeconfig: PathBuf,
-    client: Client,
+    pub(crate) client: Client,
     database: tokio_postgres::Client,
     schema: String,
-    files: Files,
+    pub(crate) files: Files,
     _cluster: Cluster,
 }
 
 impl World {
     /// A cluster with the custom resource definitions, and a pipeline of ConfigMaps into Postgres.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = server::unique("operator");
         let cluster = tokio::task::spawn_blocking(move || Cluster::start(&name)).await.unwrap();
         let kubeconfig = cluster.kubeconfig.clone();
@@ -63,7 +63,7 @@ impl World {
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&body)).await.unwrap();
     }
 
-    async fn apply_as(
+    pub(crate) async fn apply_as(
         &self,
         version: &str,
         kind: &str,
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Applies one of ours in namespace shop.
-    async fn apply(&self, kind: &str, name: &str, spec: Value) {
+    pub(crate) async fn apply(&self, kind: &str, name: &str, spec: Value) {
         let body = json!({
             "apiVersion": "kollect.dev/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": "shop"}, "spec": spec,
@@ -99,7 +99,7 @@ impl World {
         self.apply_as("kollect.dev/v1alpha1", kind, &plural, Some("shop"), name, body).await;
     }
 
-    async fn status(&self, kind: &str, plural: &str, name: &str) -> Value {
+    pub(crate) async fn status(&self, kind: &str, plural: &str, name: &str) -> Value {
         let resource = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk("kollect.dev", "v1alpha1", kind),
             plural,
@@ -117,7 +117,7 @@ impl World {
             .unwrap_or_default()
     }
 
-    async fn map(&self, namespace: &str, name: &str, value: &str, app: &str) {
+    pub(crate) async fn map(&self, namespace: &str, name: &str, value: &str, app: &str) {
         self.apply_map(namespace, name, value, json!({"app": app})).await;
     }
 
@@ -135,7 +135,7 @@ impl World {
         api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    async fn pipeline(&self) {
+    pub(crate) async fn pipeline(&self) {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "shop"},
             "stringData": {"dsn": server::url()},
@@ -153,7 +153,7 @@ impl World {
         self.apply("KollectInventory", "fleet", json!({"databaseSinkRefs": ["pg"]})).await;
     }
 
-    async fn profile(&self, attributes: Value) {
+    pub(crate) async fn profile(&self, attributes: Value) {
         let spec = json!({"targetGVK": {"version": "v1", "kind": "ConfigMap"}, "attributes": attributes});
         self.apply("KollectProfile", "maps", spec).await;
     }
@@ -164,8 +164,14 @@ impl World {
     }
 
     fn operator(&self) -> Running {
+        // The database is on this machine.
+        self.operator_with(&["--allowed-endpoint-cidrs", "0.0.0.0/0,::/0"])
+    }
+
+    pub(crate) fn operator_with(&self, arguments: &[&str]) -> Running {
         let mut command = kollect();
         command.args(["operator", "--kubeconfig"]).arg(&self.kubeconfig).env("KOLLECT_LOG", "info");
+        command.args(arguments);
         Running::start(command, &self.files.path("operator.log"))
     }
 

@@ -57,7 +57,8 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
     for family in [SinkFamily::Database, SinkFamily::Snapshot] {
         for (name, _) in input.unusable_of(family.kind()) {
             let sink = SinkName { family, name: name.clone() };
-            let none = SinkPlan { destination: None, config: None, connection_test: false, tls_insecure: false };
+            let none =
+                SinkPlan { destination: None, config: None, connection_test: false, tls_insecure: false };
             let planned = plan.sinks.entry(sink.clone()).or_insert(none);
             (planned.destination, planned.config) = (None, None);
             sinks.insert(sink, None);
@@ -78,7 +79,10 @@ fn add(
     let interval = fields::interval("spec.exportMinInterval", interval, &mut reporter);
     let config = configure(&mut reporter);
     let destination = config.as_ref().map(SinkConfig::describe);
-    plan.sinks.insert(name.clone(), SinkPlan { destination, config: config.clone(), connection_test, tls_insecure });
+    plan.sinks.insert(
+        name.clone(),
+        SinkPlan { destination, config: config.clone(), connection_test, tls_insecure },
+    );
     let usable = config.map(|config| UsableSink { config, cluster: cluster.to_owned(), interval });
     sinks.insert(name, usable);
 }

@@ -40,7 +40,8 @@ fn the_problem_of_what_is_tested_is_the_tests_too() {
     );
     input.options.allow_local_sinks = false;
     let plan = Catalog::default().plan(&input);
-    let of_test = plan.problems.iter().find(|problem| problem.resource.kind == "KollectConnectionTest").unwrap();
+    let of_test =
+        plan.problems.iter().find(|problem| problem.resource.kind == "KollectConnectionTest").unwrap();
     assert_eq!((of_test.reason, of_test.field.as_str()), ("SinkForbidden", "spec.sinkRef.databaseSinkRef"));
     assert!(of_test.message.starts_with("KollectDatabaseSink a/db spec.type: "), "{}", of_test.message);
     assert!(of_test.remedy.contains("--allow-local-sinks"));
@@ -68,7 +69,10 @@ fn a_sink_that_leads_inside_is_refused_whichever_of_its_hosts_does() {
         let plan = Catalog::default().plan(&input);
         assert!(!format!("{:?}", plan.problems).contains("canary"));
         !briefly(&plan).is_empty() && {
-            assert_eq!(briefly(&plan), ["KollectDatabaseSink a/pg spec.postgres.databaseRef EndpointForbidden"]);
+            assert_eq!(
+                briefly(&plan),
+                ["KollectDatabaseSink a/pg spec.postgres.databaseRef EndpointForbidden"]
+            );
             true
         }
     };

@@ -1,7 +1,9 @@
 //! What sink resources become.
 
 use super::{briefly, input, inventory, plan};
-use crate::catalog::{Catalog, Options, Plan, ResourceName, SecretData, SinkFamily, SinkName, wanted_secrets};
+use crate::catalog::{
+    Catalog, Options, Plan, ResourceName, SecretData, SinkFamily, SinkName, wanted_secrets,
+};
 use crate::sinks::DeletionPolicy;
 
 fn sink(family: SinkFamily, name: &str) -> SinkName {

@@ -149,8 +149,7 @@ impl Report for Explained {
 /// The manifests can't be read, the cluster can't be reached, or there is no such object.
 pub async fn run(args: ExplainArgs, terminal: &Terminal) -> Result<Outcome, Failure> {
     let (mut manifests, found) = manifests::load(&args.config);
-    manifests.input.options =
-        catalog::Options {
+    manifests.input.options = catalog::Options {
         allow_local_sinks: true,
         endpoints: catalog::EndpointPolicy::unrestricted(),
         secrets_elsewhere: true,

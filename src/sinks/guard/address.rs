@@ -25,9 +25,7 @@ pub(super) enum Access {
 pub(super) fn faces(address: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V6(v6) = address else { return vec![address] };
     let octets = v6.octets();
-    let v4_at = |i: usize| {
-        IpAddr::V4(Ipv4Addr::new(octets[i], octets[i + 1], octets[i + 2], octets[i + 3]))
-    };
+    let v4_at = |i: usize| IpAddr::V4(Ipv4Addr::new(octets[i], octets[i + 1], octets[i + 2], octets[i + 3]));
     let mut faces = vec![address];
     match v6.segments() {
         // Mapped: the operating system connects to the IPv4 address.

@@ -55,11 +55,7 @@ pub struct EndpointPolicy(Rule);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     Unrestricted,
-    Guarded {
-        private: bool,
-        sockets: bool,
-        networks: Arc<[Network]>,
-    },
+    Guarded { private: bool, sockets: bool, networks: Arc<[Network]> },
 }
 
 impl Default for Rule {
@@ -185,12 +181,16 @@ fn refused(host: Option<&str>, address: IpAddr, face: IpAddr, access: Access, wh
     };
     let remedy = match access {
         Access::Open | Access::Never => "give the address or the name of a server".to_owned(),
-        Access::Private => "give a public endpoint, or have the operator started with --allow-private-endpoints or with the \
+        Access::Private => {
+            "give a public endpoint, or have the operator started with --allow-private-endpoints or with the \
                             address's network in --allowed-endpoint-cidrs"
-            .to_owned(),
-        Access::Listed => "give another endpoint, or have the operator started with the address's network in \
+                .to_owned()
+        }
+        Access::Listed => {
+            "give another endpoint, or have the operator started with the address's network in \
                            --allowed-endpoint-cidrs"
-            .to_owned(),
+                .to_owned()
+        }
         Access::Exact => format!(
             "give another endpoint; if it must be this one, have the operator started with exactly {face} in \
              --allowed-endpoint-cidrs"

@@ -70,7 +70,9 @@ impl FromStr for Network {
             },
         };
         if value & !mask(bits) != 0 {
-            return Err(error("the address has bits beyond the length; give the network's first address".to_owned()));
+            return Err(error(
+                "the address has bits beyond the length; give the network's first address".to_owned(),
+            ));
         }
         Ok(Self { address, bits })
     }

@@ -112,9 +112,8 @@ async fn in_time<T>(
     config: &Config,
     attempt: impl Future<Output = Result<T, SinkError>>,
 ) -> Result<T, SinkError> {
-    let too_long = || SinkError::Unreachable {
-        message: format!("connecting to {} took too long", config.server()),
-    };
+    let too_long =
+        || SinkError::Unreachable { message: format!("connecting to {} took too long", config.server()) };
     tokio::time::timeout(CONNECT_WITHIN, attempt).await.unwrap_or_else(|_| Err(too_long()))
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
 
-use crate::sinks::{ConfigError, EndpointPolicy, Refused};
 use crate::sinks::config::{DeletionPolicy, Provisioning, TlsSettings};
 use crate::sinks::database::TableName;
 use crate::sinks::database::table::check_identifier;
 use crate::sinks::place::At;
+use crate::sinks::{ConfigError, EndpointPolicy, Refused};
 
 /// How long a server may take to answer a connection attempt, where the connection string does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
