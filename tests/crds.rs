@@ -68,7 +68,7 @@ fn writing_creates_the_directory_and_gives_the_paths() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("a/b");
     let paths = api::write_crds(&output).unwrap();
-    assert_eq!(paths.len(), 5);
+    assert_eq!(paths.len(), 6);
     assert!(paths.iter().all(|path| path.starts_with(&output) && path.is_file()));
 
     let file = directory.path().join("file");
@@ -103,6 +103,7 @@ fn each_kind_has_the_names_and_the_status_of_the_contract() {
         })
         .collect();
     let expected = [
+        ("KollectConnectionTest", "kconntest"),
         ("KollectDatabaseSink", "kdb"),
         ("KollectInventory", "kinv"),
         ("KollectProfile", "kprof"),

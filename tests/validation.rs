@@ -10,6 +10,8 @@
 #[allow(dead_code)]
 mod cluster;
 
+#[path = "validation/connection_test.rs"]
+mod connection_test;
 #[path = "validation/database_sink.rs"]
 mod database_sink;
 #[path = "validation/inventory.rs"]
