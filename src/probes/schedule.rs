@@ -129,11 +129,13 @@ impl Schedule {
         waiting.filter_map(|probe| probe.due).min()
     }
 
-    /// Begins the attempt that has been due for longest: its probe, its number, and what is tried.
+    /// Begins an attempt that is due: its probe, its number, and what is tried. What somebody asked for and what failed least
+    /// often goes first, so that many dead sinks do not keep a new one waiting.
     pub(super) fn begin(&mut self, now: Instant) -> Option<(ProbeKey, u64, Subject)> {
         let waiting = self.probes.iter_mut().filter(|(_, probe)| probe.under_way.is_none());
         let due = waiting.filter(|(_, probe)| probe.due.is_some_and(|due| due <= now));
-        let (key, probe) = due.min_by_key(|(_, probe)| probe.due)?;
+        let rank = |probe: &Probe| (probe.request != Request::Open, probe.failures, probe.due);
+        let (key, probe) = due.min_by_key(|(_, probe)| rank(probe))?;
         self.attempts += 1;
         probe.under_way = Some(self.attempts);
         probe.due = None;
@@ -259,6 +261,25 @@ mod tests {
         world.schedule.want(BTreeMap::new(), world.now);
         world.schedule.end(&key, number, Ok("fine".to_owned()), Duration::ZERO, world.now);
         assert_eq!(world.schedule.report(), Report::default());
+    }
+
+    #[test]
+    fn what_failed_before_lets_go_first_what_is_new_or_asked_for() {
+        let mut schedule = Schedule::default();
+        let now = Instant::now();
+        let key = |i: usize| ProbeKey::Test(ResourceName::new("a", format!("{i}")), String::new());
+        let all = |count: usize, requested: Option<usize>| -> BTreeMap<_, _> {
+            (0..count).map(|i| (key(i), wanted(1, Pace::Always, requested == Some(i)))).collect()
+        };
+        schedule.want(all(10, None), now);
+        while let Some((key, number, _)) = schedule.begin(now) {
+            schedule.end(&key, number, failed(), Duration::ZERO, now);
+        }
+        let later = now + LONGEST_PAUSE;
+        schedule.want(all(11, Some(5)), later);
+        let order: Vec<ProbeKey> =
+            std::iter::from_fn(|| schedule.begin(later)).map(|(key, ..)| key).take(2).collect();
+        assert_eq!(order, [key(5), key(10)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::config::Config;
 use super::encode::{Statements, Stored, incomplete};
 use super::error::Doing;
 use super::schema;
-use crate::sinks::blocking::Gate;
+use crate::sinks::blocking::{self, Gate};
 use crate::sinks::database::position::Position;
 use crate::sinks::path::place_for;
 use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError};
@@ -108,7 +108,7 @@ impl RowSink for Client {
 /// What a binding would run into.
 pub async fn probe(config: &Config) -> Result<(), SinkError> {
     let config = config.clone();
-    Gate::default().run(move || look(&config)).await
+    blocking::probe(move || look(&config)).await
 }
 
 /// Looks at the file and its tables without changing either.

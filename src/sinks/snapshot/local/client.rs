@@ -16,7 +16,7 @@ use super::encode::{Content, DocumentEntry, Entry, FileHash};
 use super::files::{At, Root, Temporary, failed, no_directory};
 use super::manifest::{Entries, Manifest};
 use super::resources::Resources;
-use crate::sinks::blocking::Gate;
+use crate::sinks::blocking::{self, Gate};
 use crate::sinks::path::place_for;
 use crate::sinks::snapshot::document::{Item, Reader, Summary, Versus, Writer, envelope};
 use crate::sinks::snapshot::layout::{Format, LayoutMode};
@@ -47,7 +47,7 @@ pub async fn probe(config: &Config) -> Result<(), SinkError> {
         }
         place_for(directory)
     };
-    Gate::default().run(work).await
+    blocking::probe(work).await
 }
 
 /// One file for the whole inventory.
