@@ -14,6 +14,7 @@
 //! is told so, because one that lacks a target would take back its rows.
 
 mod errands;
+mod previews;
 mod probing;
 mod secrets;
 
@@ -39,6 +40,7 @@ use crate::sources::kubernetes::KubernetesSource;
 use crate::sources::{Mode, Source, SourceProblem};
 use crate::status::{self, Wanted, Writer};
 use errands::Errands;
+use previews::Previews;
 use secrets::Secrets;
 
 /// So long the loop waits for more changes before it plans: resources often come several at a time.
@@ -80,10 +82,12 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let (statuses, wanted) = watch::channel(Vec::new());
     tokio::spawn(Writer::new(client.clone()).run(wanted, stop.clone()));
     tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
+    let runtime = Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?;
     let mut operator = Operator {
+        previews: Previews::start(runtime.sampler(), &stop),
+        runtime,
         probes: Probes::start(Arc::clone(&source), &stop),
         errands: Errands::start(client.clone(), &stop),
-        runtime: Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?,
         catalog: Catalog::default(),
         secrets: Secrets::start(client, &stop),
         statuses,
@@ -102,6 +106,7 @@ struct Operator {
     secrets: Secrets,
     probes: Probes,
     errands: Errands,
+    previews: Previews,
     /// What the task that writes status is to write.
     statuses: watch::Sender<Vec<Wanted>>,
     resources: Resources,
@@ -115,6 +120,7 @@ impl Operator {
         let mut state_changed = self.runtime.changes();
         let mut secrets_changed = self.secrets.changes();
         let mut probes_changed = self.probes.changes();
+        let mut previews_changed = self.previews.changes();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -125,6 +131,7 @@ impl Operator {
                 }
                 Ok(()) = secrets_changed.changed() => self.plan()?,
                 Ok(()) = probes_changed.changed() => {}
+                Ok(()) = previews_changed.changed() => {}
                 _ = state_changed.changed() => {
                     tokio::time::sleep(STATUS_PAUSE).await;
                     state_changed.mark_unchanged();
@@ -160,6 +167,7 @@ impl Operator {
             self.runtime.apply(&plan)?;
         }
         self.probes.want(probing::wanted(&input, &plan, &self.catalog));
+        self.previews.want(probing::previews(&input, &plan));
         self.planned = Some((input, plan));
         Ok(())
     }
@@ -168,7 +176,8 @@ impl Operator {
         if let Some((input, plan)) = &self.planned {
             let probes = self.probes.report();
             self.errands.want(probing::errands(input, &probes));
-            self.statuses.send_replace(status::statuses(input, plan, &self.runtime.report(), &probes));
+            let (report, previews) = (self.runtime.report(), self.previews.made());
+            self.statuses.send_replace(status::statuses(input, plan, &report, &probes, &previews));
         }
     }
 }

@@ -47,7 +47,8 @@ pub use rollup::{Aggregate, AggregateOp, Metric, MetricType, Rollup};
 pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
 pub use shared::{
     DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,
-    LabelSelectorRequirement, ProvisioningMode, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec,
+    LabelSelectorRequirement, ProvisioningMode, ProvisioningSpec, SecretRef, SinkPreview, SinkStatus,
+    TlsSpec,
 };
 pub use snapshot_sink::{
     FileFormat, FilenameSpec, GroupInPath, KollectSnapshotSink, KollectSnapshotSinkSpec, LayoutMode,

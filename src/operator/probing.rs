@@ -8,11 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::errands::{Errand, Owner};
+use super::previews;
 use crate::api::KollectConnectionTest;
 use crate::catalog::{
     Catalog, Input, Plan, Problem, ResourceName, ResourceRef, SinkFamily, SinkName, reason,
 };
 use crate::probes::{Pace, ProbeKey, Report, Subject, Wanted};
+
+/// Asks for a preview of a sink for as long as it says `true`.
+const PREVIEW: &str = "kollect.dev/preview";
 
 /// Asks for one probe of a sink when it says `true`.
 const TEST_CONNECTION: &str = "kollect.dev/test-connection";
@@ -42,6 +46,12 @@ pub(super) fn wanted(input: &Input, plan: &Plan, catalog: &Catalog) -> BTreeMap<
         all.insert(key(name, test), wanted);
     }
     all
+}
+
+/// The previews that sinks want.
+pub(super) fn previews(input: &Input, plan: &Plan) -> BTreeMap<SinkName, previews::Wanted> {
+    let asking = sinks(input).filter(|(_, metadata)| says_true(metadata, PREVIEW));
+    asking.filter_map(|(name, _)| Some((name.clone(), previews::Wanted::of(&name, plan)?))).collect()
 }
 
 /// The probe that a sink wants, if it wants one.
@@ -121,8 +131,12 @@ fn sinks(input: &Input) -> impl Iterator<Item = (SinkName, &ObjectMeta)> {
 }
 
 fn is_requested(metadata: &ObjectMeta) -> bool {
+    says_true(metadata, TEST_CONNECTION)
+}
+
+fn says_true(metadata: &ObjectMeta, annotation: &str) -> bool {
     let annotations = metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(TEST_CONNECTION)).is_some_and(|value| value == "true")
+    annotations.and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
 }
 
 fn key(name: &ResourceName, test: &KollectConnectionTest) -> ProbeKey {

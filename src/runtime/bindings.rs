@@ -1,12 +1,12 @@
 //! Runs the bindings that a plan wants: starts, replaces and ends them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kollect_dataflows::data::{Delta, Row};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -250,6 +250,27 @@ fn resumption(view: View) -> Resumption {
         count: view.count,
         digest: view.digest,
         targets: view.targets.into_iter().collect(),
+    }
+}
+
+/// Gives rows to look at. It does not keep the graph running.
+#[derive(Clone)]
+pub struct Sampler(Weak<Engine>);
+
+impl Sampler {
+    pub(super) fn new(engine: &Arc<Engine>) -> Self {
+        Self(Arc::downgrade(engine))
+    }
+
+    /// The first row of an inventory; `None` when it has none, or is not there.
+    pub async fn first_row(&self, inventory: &InventoryName) -> Option<Row> {
+        let (sender, receiver) = oneshot::channel();
+        let request = Box::new(move |view: View| {
+            // Nobody waits for it any more.
+            let _ = sender.send(view.snapshot);
+        });
+        self.0.upgrade()?.view(inventory, request);
+        SnapshotRows(Some(receiver.await.ok()?)).next().await?.into_iter().next()
     }
 }
 

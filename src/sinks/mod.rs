@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod path;
 mod place;
+mod preview;
 pub mod snapshot;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub use config::{DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
 pub use error::{ConfigError, SinkError};
 pub use guard::{EndpointPolicy, Network, NetworkError, Refused, ResolveError};
 pub use place::Place;
+pub use preview::Preview;
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share
 /// a destination never touch each other's rows.

@@ -37,7 +37,11 @@ impl All<'_> {
             let message = "spec.tls.insecureSkipVerify is true: the server's certificate is not checked";
             conditions.set("TLSInsecure", true, "InsecureSkipVerify", message);
         }
-        SinkStatus { observed_generation: generation, conditions: conditions.finish() }
+        SinkStatus {
+            observed_generation: generation,
+            preview: self.previews.get(name).cloned(),
+            conditions: conditions.finish(),
+        }
     }
 
     /// Says what came of the last probe of a sink, and gives back why it does not count as working.
@@ -154,7 +158,8 @@ mod tests {
             let key = ProbeKey::Sink(SinkName { family: SinkFamily::Snapshot, name });
             probes.outcomes.insert(key, outcome);
         }
-        let statuses = statuses(&input, &plan, &crate::runtime::Report::default(), &probes);
+        let statuses =
+            statuses(&input, &plan, &crate::runtime::Report::default(), &probes, &Default::default());
         let conditions = statuses[0].status["conditions"].as_array().unwrap().clone();
         let text = |condition: &Value, field: &str| condition[field].as_str().unwrap().to_owned();
         conditions

@@ -1,5 +1,7 @@
 //! The status of every custom resource, from plan and report. Pure, but for the time of transitions.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kollect_dataflows::data::TargetName;
@@ -10,7 +12,7 @@ use super::conditions::{
     Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
 };
 use super::writer::{StatusKey, Wanted};
-use crate::api::{InventoryStatus, ProfileStatus, RollupStatus, SinkExport, TargetStatus};
+use crate::api::{InventoryStatus, ProfileStatus, RollupStatus, SinkExport, SinkPreview, TargetStatus};
 use crate::catalog::{Input, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason};
 use crate::probes;
 use crate::runtime::Report;
@@ -19,10 +21,16 @@ use crate::runtime::Report;
 const LISTED_NAMESPACES: usize = 100;
 
 /// The status of every resource of the input.
-pub fn statuses(input: &Input, plan: &Plan, report: &Report, probes: &probes::Report) -> Vec<Wanted> {
+pub fn statuses(
+    input: &Input,
+    plan: &Plan,
+    report: &Report,
+    probes: &probes::Report,
+    previews: &BTreeMap<SinkName, SinkPreview>,
+) -> Vec<Wanted> {
     // Kubernetes dates to the second.
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-    let all = All { plan, report, probes, now };
+    let all = All { plan, report, probes, previews, now };
     let mut statuses = Vec::new();
     let mut add = |kind: &str, plural: &str, name: &ResourceName, status: Value, stored: Value| {
         let (kind, plural) = (kind.to_owned(), plural.to_owned());
@@ -76,6 +84,7 @@ pub(super) struct All<'a> {
     pub(super) plan: &'a Plan,
     report: &'a Report,
     pub(super) probes: &'a probes::Report,
+    pub(super) previews: &'a BTreeMap<SinkName, SinkPreview>,
     pub(super) now: Timestamp,
 }
 

@@ -195,3 +195,47 @@ async fn a_test_that_has_come_to_its_end_is_removed_when_its_time_is_over() {
     assert!(!here.exists(), "a probe creates nothing");
     assert_eq!(operator.terminate(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_shows_what_a_sink_gets_for_as_long_as_it_is_asked_for() {
+    let world = World::new().await;
+    world.pipeline().await;
+    let out = world.files.path("out");
+    let layout = json!({"mode": "perResource"});
+    let files = json!({"type": "local", "endpoint": out, "connectionTest": false, "layout": layout});
+    world.apply("KollectSnapshotSink", "files", files).await;
+    let inventory = json!({"databaseSinkRefs": ["pg"], "snapshotSinkRefs": ["files"]});
+    world.apply("KollectInventory", "fleet", inventory).await;
+    let operator =
+        world.operator_with(&["--allow-local-sinks", "--allowed-endpoint-cidrs", "0.0.0.0/0,::/0"]);
+    let preview = async |kind: &str, name: &str| -> Value {
+        api(&world, kind).get(name).await.unwrap().data["status"]["preview"].clone()
+    };
+    let ask = async |kind: &str, name: &str, value: Value| {
+        let patch = json!({"metadata": {"annotations": {"kollect.dev/preview": value}}});
+        api(&world, kind).patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    };
+    ask(SINK, "pg", "true".into()).await;
+    ask("KollectSnapshotSink", "files", "true".into()).await;
+    eventually(true, async || {
+        preview(SINK, "pg").await["ddl"].as_str().is_some_and(|ddl| ddl.contains("CREATE TABLE"))
+    })
+    .await;
+    assert!(preview(SINK, "pg").await["sample"].is_null(), "there is no row");
+    // Rendered from a real row as soon as there is one.
+    world.map("shop", "a", "1", "shop").await;
+    eventually(true, async || {
+        preview(SINK, "pg").await["sample"].as_str().is_some_and(|row| row.contains(r#""v":"1""#))
+    })
+    .await;
+    assert_eq!(preview(SINK, "pg").await["inventory"], "fleet");
+    eventually(true, async || preview("KollectSnapshotSink", "files").await["path"].is_string()).await;
+    let shown = preview("KollectSnapshotSink", "files").await;
+    let file = shown["path"].as_str().unwrap().to_owned();
+    assert!(file.starts_with(out.to_str().unwrap()) && file.ends_with("a.yaml"), "{file}");
+    // That is exactly what is exported.
+    eventually(shown["sample"].clone(), async || std::fs::read_to_string(&file).ok().into()).await;
+    ask(SINK, "pg", Value::Null).await;
+    eventually(Value::Null, async || preview(SINK, "pg").await).await;
+    assert_eq!(operator.terminate(), 0);
+}

@@ -36,3 +36,4 @@ mod tls;
 
 pub use client::{Client, probe};
 pub use config::{Config, Settings, Verification};
+pub use schema::definitions;

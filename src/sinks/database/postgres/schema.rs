@@ -143,8 +143,7 @@ fn view_definition(config: &Config) -> String {
 }
 
 /// Everything that `ensure` mode creates, as SQL for somebody who would rather do it by hand.
-#[cfg(test)]
-pub(super) fn definitions(config: &Config) -> String {
+pub fn definitions(config: &Config) -> String {
     let mut sql = String::new();
     for table in tables(config) {
         sql.push_str(&table.definition(config.schema()));

@@ -19,3 +19,4 @@ mod tests;
 
 pub use client::{Client, probe};
 pub use config::{Config, Settings};
+pub use schema::definitions;

@@ -145,6 +145,13 @@ fn view_definition(config: &Config) -> String {
     )
 }
 
+/// Everything that `ensure` mode creates, as SQL for somebody who would rather do it by hand.
+pub fn definitions(config: &Config) -> String {
+    let mut sql: Vec<String> = tables(config).iter().map(definition).collect();
+    sql.push(view_definition(config));
+    sql.join(";\n") + ";\n"
+}
+
 /// Checks what is there, and whether what is missing may be created.
 pub(super) fn verify(connection: &Connection, config: &Config) -> Result<(), SinkError> {
     for table in &tables(config) {
