@@ -15,6 +15,7 @@ pub mod engine;
 pub mod export;
 pub mod manifests;
 pub mod operator;
+pub mod probes;
 pub mod runtime;
 pub mod sinks;
 pub mod sources;

@@ -4,14 +4,18 @@
 //! custom resources, namespaces ─► stores ─┐
 //! Secrets that sinks refer to ────────────┴─► Catalog::plan ─► Runtime::apply
 //!                                                  │                │ report
-//!                                                  └────► status ◄──┘
+//!                                                  ├────► status ◄──┤
+//!                                                  └─► Probes ──────┘
 //! ```
 //!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
-//! runtime works out the difference. It never waits for the API server: Secrets are read and status is written by tasks beside
-//! it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
+//! runtime works out the difference. It never waits for the API server, nor for a sink: Secrets are read, sinks are probed, and status
+//! is written by tasks beside it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
 //! is told so, because one that lacks a target would take back its rows.
 
+mod errands;
+mod previews;
+mod probing;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -29,10 +33,14 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{GROUP, VERSION};
 use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
 use crate::engine::{GraphClosed, StartError};
+use crate::probes::Probes;
 use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
+use crate::sinks::EndpointPolicy;
 use crate::sources::kubernetes::KubernetesSource;
 use crate::sources::{Mode, Source, SourceProblem};
 use crate::status::{self, Wanted, Writer};
+use errands::Errands;
+use previews::Previews;
 use secrets::Secrets;
 
 /// So long the loop waits for more changes before it plans: resources often come several at a time.
@@ -45,6 +53,8 @@ const STATUS_PAUSE: Duration = Duration::from_millis(250);
 pub struct Options {
     /// Whether sinks may write to the operator's own file system.
     pub allow_local_sinks: bool,
+    /// Which endpoints sinks may connect to.
+    pub endpoints: EndpointPolicy,
     /// Keys whose values no Resource export shows, beside those that are known.
     pub scrub_keys: Vec<String>,
     /// Threads of the graph.
@@ -71,8 +81,13 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let resources = Resources::watch(&source, &stop);
     let (statuses, wanted) = watch::channel(Vec::new());
     tokio::spawn(Writer::new(client.clone()).run(wanted, stop.clone()));
+    tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
+    let runtime = Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?;
     let mut operator = Operator {
-        runtime: Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?,
+        previews: Previews::start(runtime.sampler(), &stop),
+        runtime,
+        probes: Probes::start(Arc::clone(&source), &stop),
+        errands: Errands::start(client.clone(), &stop),
         catalog: Catalog::default(),
         secrets: Secrets::start(client, &stop),
         statuses,
@@ -89,6 +104,9 @@ struct Operator {
     runtime: Runtime,
     catalog: Catalog,
     secrets: Secrets,
+    probes: Probes,
+    errands: Errands,
+    previews: Previews,
     /// What the task that writes status is to write.
     statuses: watch::Sender<Vec<Wanted>>,
     resources: Resources,
@@ -101,6 +119,8 @@ impl Operator {
         let mut resources_changed = self.resources.changed.subscribe();
         let mut state_changed = self.runtime.changes();
         let mut secrets_changed = self.secrets.changes();
+        let mut probes_changed = self.probes.changes();
+        let mut previews_changed = self.previews.changes();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -110,6 +130,8 @@ impl Operator {
                     self.plan()?;
                 }
                 Ok(()) = secrets_changed.changed() => self.plan()?,
+                Ok(()) = probes_changed.changed() => {}
+                Ok(()) = previews_changed.changed() => {}
                 _ = state_changed.changed() => {
                     tokio::time::sleep(STATUS_PAUSE).await;
                     state_changed.mark_unchanged();
@@ -125,6 +147,7 @@ impl Operator {
         }
         let mut input = self.resources.input(catalog::Options {
             allow_local_sinks: self.options.allow_local_sinks,
+            endpoints: self.options.endpoints.clone(),
             scrub_keys: self.options.scrub_keys.clone(),
             ..catalog::Options::default()
         });
@@ -143,13 +166,18 @@ impl Operator {
             );
             self.runtime.apply(&plan)?;
         }
+        self.probes.want(probing::wanted(&input, &plan, &self.catalog));
+        self.previews.want(probing::previews(&input, &plan));
         self.planned = Some((input, plan));
         Ok(())
     }
 
     fn tell_status(&self) {
         if let Some((input, plan)) = &self.planned {
-            self.statuses.send_replace(status::statuses(input, plan, &self.runtime.report()));
+            let probes = self.probes.report();
+            self.errands.want(probing::errands(input, &probes));
+            let (report, previews) = (self.runtime.report(), self.previews.made());
+            self.statuses.send_replace(status::statuses(input, plan, &report, &probes, &previews));
         }
     }
 }
@@ -166,6 +194,7 @@ struct Resources {
     database_sinks: ObjectStore,
     snapshot_sinks: ObjectStore,
     event_sinks: ObjectStore,
+    connection_tests: ObjectStore,
     namespaces: ObjectStore,
     changed: Arc<watch::Sender<u64>>,
 }
@@ -190,11 +219,13 @@ impl Resources {
             database_sinks: ours("KollectDatabaseSink"),
             snapshot_sinks: ours("KollectSnapshotSink"),
             event_sinks: ours("KollectEventSink"),
+            connection_tests: ours("KollectConnectionTest"),
             namespaces: start(Gvk::new("", "v1", "Namespace")),
             changed,
         }
     }
 
+    /// Those that a plan waits for. Connection tests are not among them: nothing is taken back for the lack of one.
     fn stores(&self) -> [&ObjectStore; 11] {
         [
             &self.profiles,
@@ -235,6 +266,7 @@ impl Resources {
             database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unusable),
             snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unusable),
             event_sinks: typed(&self.event_sinks, "KollectEventSink", &mut unusable),
+            connection_tests: typed(&self.connection_tests, "KollectConnectionTest", &mut unusable),
             unusable,
             // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they
             // are gone.

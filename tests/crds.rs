@@ -109,6 +109,7 @@ fn each_kind_has_the_names_and_the_status_of_the_contract() {
         ("KollectClusterInventory", "kcinv"),
         ("KollectClusterScope", "kcscope"),
         ("KollectClusterTarget", "kctgt"),
+        ("KollectConnectionTest", "kconntest"),
         ("KollectDatabaseSink", "kdb"),
         ("KollectEventSink", "kevt"),
         ("KollectInventory", "kinv"),

@@ -12,6 +12,8 @@ mod cluster;
 mod cluster_kinds;
 #[path = "pipeline/collect.rs"]
 mod collect;
+#[path = "pipeline/connection_tests.rs"]
+mod connection_tests;
 #[path = "pipeline/explain.rs"]
 mod explain;
 #[path = "pipeline/kollect.rs"]

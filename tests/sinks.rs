@@ -15,6 +15,8 @@ mod files;
 mod places;
 #[path = "sinks/postgres.rs"]
 mod postgres;
+#[path = "sinks/probes.rs"]
+mod probes;
 #[path = "sinks/rows.rs"]
 mod rows;
 #[path = "sinks/server.rs"]

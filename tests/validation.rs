@@ -12,6 +12,8 @@ mod cluster;
 
 #[path = "validation/cluster.rs"]
 mod cluster_kinds;
+#[path = "validation/connection_test.rs"]
+mod connection_test;
 #[path = "validation/database_sink.rs"]
 mod database_sink;
 #[path = "validation/event_sink.rs"]

@@ -8,8 +8,9 @@ use kube::CustomResourceExt;
 use serde_json::{Map, Value};
 
 use super::{
-    KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectDatabaseSink,
-    KollectEventSink, KollectInventory, KollectProfile, KollectScope, KollectSnapshotSink, KollectTarget,
+    KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectConnectionTest,
+    KollectDatabaseSink, KollectEventSink, KollectInventory, KollectProfile, KollectScope,
+    KollectSnapshotSink, KollectTarget,
 };
 
 /// What stands at the top of each generated file.
@@ -24,6 +25,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         KollectClusterInventory::crd(),
         KollectClusterScope::crd(),
         KollectClusterTarget::crd(),
+        KollectConnectionTest::crd(),
         KollectDatabaseSink::crd(),
         KollectEventSink::crd(),
         KollectInventory::crd(),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{self, rule};
-use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec};
+use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec, yes};
 
 /// A database to export to: one row of a table a row of an inventory, and a log of changes.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +77,10 @@ pub struct KollectDatabaseSinkSpec {
     /// How the server's certificate is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
+    /// Whether the connection is tested at each change of the sink or its Secret, and tried again while that fails; else only
+    /// on demand: with a KollectConnectionTest, or the annotation `kollect.dev/test-connection`.
+    #[serde(default = "yes")]
+    pub connection_test: bool,
     /// Name of the cluster that the rows come from. It is a part of every key, so clusters can share a table.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = schema::ONE_LINE))]

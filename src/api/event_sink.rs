@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{self, rule};
-use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec};
+use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec, yes};
 
 /// A stream of events to export to: one event a change of a row.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +60,10 @@ pub struct KollectEventSinkSpec {
     /// How the server's certificate is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
+    /// Whether the connection is tested at each change of the sink or its Secret, and tried again while that fails; else only
+    /// on demand: with a KollectConnectionTest, or the annotation `kollect.dev/test-connection`.
+    #[serde(default = "yes")]
+    pub connection_test: bool,
     /// Name of the cluster that the rows come from: a part of every event's key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = schema::ONE_LINE))]

@@ -9,6 +9,8 @@
 //!                  └─eventSinkRefs─────► KollectEventSink
 //!
 //! KollectScope                                            what all of them may do in its namespace
+//!
+//! KollectConnectionTest ──sinkRef, profileRef──►          whether a sink or a profile works
 //! ```
 //!
 //! KollectClusterTarget, KollectClusterInventory and KollectClusterScope are the same for the whole cluster. They belong to no
@@ -24,6 +26,7 @@
 
 mod cluster_inventory;
 mod cluster_target;
+mod connection_test;
 mod crds;
 mod database_sink;
 mod event_sink;
@@ -42,6 +45,9 @@ pub use cluster_inventory::{
     ClusterInventoryStatus, KollectClusterInventory, KollectClusterInventorySpec, NamespaceShard,
 };
 pub use cluster_target::{KollectClusterTarget, KollectClusterTargetSpec};
+pub use connection_test::{
+    ConnectionTestStatus, KollectConnectionTest, KollectConnectionTestSpec, TestedSink,
+};
 pub use crds::{WriteError, crd_files, crds, write_crds};
 pub use database_sink::{
     DatabaseSinkType, KollectDatabaseSink, KollectDatabaseSinkSpec, PostgresSpec, SqliteSpec,
@@ -63,8 +69,8 @@ pub use scope::{
 };
 pub use shared::{
     DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,
-    LabelSelectorRequirement, NamespacedRef, ProvisioningMode, ProvisioningSpec, SecretRef, SinkStatus,
-    TlsSpec,
+    LabelSelectorRequirement, NamespacedRef, ProvisioningMode, ProvisioningSpec, SecretRef, SinkPreview,
+    SinkStatus, TlsSpec,
 };
 pub use sink_ref::SinkRef;
 pub use snapshot_sink::{

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::rollup::Metric;
 use super::schema::{self, rule};
-use super::shared::{Gvk, is_false};
+use super::shared::{Gvk, is_false, yes};
 
 /// Says which kind of object is read and which of its attributes a row gets.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -163,10 +163,6 @@ impl Default for Export {
 
 fn resource() -> String {
     "resource".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What is exported of an object.

@@ -268,10 +268,40 @@ pub struct SinkStatus {
     /// The generation of the sink that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the settings can be used. `TLSInsecure`: certificates are not checked.
+    /// What is brought to the destination, while the sink has the annotation `kollect.dev/preview: "true"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<SinkPreview>,
+    /// `Ready`: the settings can be used, and the probe succeeded if there was one. `ConnectionVerified`: what came of the
+    /// last probe. `TLSInsecure`: certificates are not checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// What is brought to the destination of a sink, of a row that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkPreview {
+    /// The inventory that the row is from; the first by name, if several are exported to the sink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub inventory: Option<String>,
+    /// The path of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub path: Option<String>,
+    /// The content of the file, or the row as it goes into the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32768))]
+    pub sample: Option<String>,
+    /// What is created in a database that has nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32768))]
+    pub ddl: Option<String>,
+}
+
+pub(super) fn yes() -> bool {
+    true
 }
 
 pub(super) fn is_false(value: &bool) -> bool {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{self, rule};
-use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SinkStatus};
+use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SinkStatus, yes};
 
 /// Files to export to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +56,10 @@ pub struct KollectSnapshotSinkSpec {
         ])
     )]
     pub endpoint: Option<String>,
+    /// Whether the connection is tested at each change of the sink or its Secret, and tried again while that fails; else only
+    /// on demand: with a KollectConnectionTest, or the annotation `kollect.dev/test-connection`.
+    #[serde(default = "yes")]
+    pub connection_test: bool,
     /// Name of the cluster that the rows come from: a part of paths and contents.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = schema::ONE_LINE))]

@@ -9,9 +9,11 @@ use kollect_dataflows::extract::{WATCH_LABEL, Wish};
 
 use super::ResourceRef;
 use crate::api::{
-    KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectDatabaseSink,
-    KollectEventSink, KollectInventory, KollectProfile, KollectScope, KollectSnapshotSink, KollectTarget,
+    KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectConnectionTest,
+    KollectDatabaseSink, KollectEventSink, KollectInventory, KollectProfile, KollectScope,
+    KollectSnapshotSink, KollectTarget,
 };
+use crate::sinks::EndpointPolicy;
 
 /// The annotation with which a namespace says whether its objects are collected, where it has no label that does.
 const NAMESPACE_WATCH: &str = "kollect.dev/namespace-watch";
@@ -114,6 +116,8 @@ pub struct Input {
     pub snapshot_sinks: BTreeMap<ResourceName, Arc<KollectSnapshotSink>>,
     /// All event sinks.
     pub event_sinks: BTreeMap<ResourceName, Arc<KollectEventSink>>,
+    /// All connection tests.
+    pub connection_tests: BTreeMap<ResourceName, Arc<KollectConnectionTest>>,
     /// The resources that can't be used as they stand. Those that can be read all the same are above too, to be checked.
     pub unusable: BTreeMap<ResourceRef, Unusable>,
     /// There may be resources beside these: something can't be read, and it is not known what it is.
@@ -153,6 +157,8 @@ impl Input {
 pub struct Options {
     /// Whether sinks may write to the machine that the process runs on.
     pub allow_local_sinks: bool,
+    /// Which endpoints sinks may connect to.
+    pub endpoints: EndpointPolicy,
     /// Stands in for the cluster that sinks name.
     pub cluster: Option<String>,
     /// The same sinks are written for other clusters too, so what they write must tell clusters apart.

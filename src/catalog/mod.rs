@@ -15,6 +15,7 @@
 //! else goes on. What is there but can't be used is held as it was: a target keeps its rows, an inventory is neither
 //! written nor removed from anywhere, what went to a sink stays there. Only what is known to be gone is taken back.
 
+mod connection_tests;
 mod fields;
 mod input;
 mod inventories;
@@ -30,10 +31,11 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sinks::EndpointPolicy;
 pub use input::{Input, Namespace, Options, ResourceName, SecretData, Unusable};
 pub use plan::{
-    ActiveTarget, BindingPlan, Hold, InventoryPlan, MetricsPlan, Plan, ProfilePlan, RollupPlan, SinkFamily,
-    SinkName, SinkPlan, TargetPlan,
+    ActiveTarget, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, MetricsPlan, Plan, ProfilePlan,
+    RollupPlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
 pub use secrets::wanted_secrets;
@@ -71,6 +73,7 @@ impl Catalog {
         targets::plan(input, &self.profiles, &mut self.selections, &mut plan);
         let configs = sinks::plan(input, &mut plan);
         inventories::plan(input, &configs, &mut plan);
+        connection_tests::plan(input, &mut plan);
         plan.problems.sort();
         plan
     }

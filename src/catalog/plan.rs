@@ -26,6 +26,8 @@ pub struct Plan {
     pub metrics: BTreeMap<ResourceName, MetricsPlan>,
     /// Every sink resource; none when [`super::Options::output`] stands in for them.
     pub sinks: BTreeMap<SinkName, SinkPlan>,
+    /// Every connection test that has not come to its end.
+    pub connection_tests: BTreeMap<ResourceName, ConnectionTestPlan>,
     /// All problems, by resource and field.
     pub problems: Vec<Problem>,
 }
@@ -154,13 +156,26 @@ pub struct BindingPlan {
 }
 
 /// A sink resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SinkPlan {
+    /// How the sink is reached; `None` when it can't be used, as `destination`.
+    pub config: Option<SinkConfig>,
+    /// Whether it is probed without being asked to.
+    pub connection_test: bool,
     /// The destination for humans, without credentials; `None` when the sink can't be used (then [`Plan::problems`] says
     /// why, unless its Secret is elsewhere).
     pub destination: Option<String>,
     /// Whether certificates are not checked.
     pub tls_insecure: bool,
+}
+
+/// A connection test: what of it can be tried. [`Plan::problems`] says why the rest can't.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionTestPlan {
+    /// The sink to connect to.
+    pub sink: Option<SinkName>,
+    /// The profile to evaluate.
+    pub profile: Option<ResourceName>,
 }
 
 /// A family of sinks.

@@ -8,7 +8,7 @@ use super::ResourceName;
 pub mod reason {
     /// The target names no profile.
     pub const MISSING_PROFILE_REF: &str = "MissingProfileRef";
-    /// The target's profile does not exist.
+    /// The profile that is named does not exist.
     pub const PROFILE_NOT_FOUND: &str = "ProfileNotFound";
     /// The profile does not compile.
     pub const PROFILE_INVALID: &str = "ProfileInvalid";
@@ -26,12 +26,14 @@ pub mod reason {
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
     /// The inventory names no sink.
     pub const NO_SINKS: &str = "NoSinks";
-    /// A sink that the inventory names does not exist.
+    /// A sink that is named does not exist.
     pub const SINK_NOT_FOUND: &str = "SinkNotFound";
-    /// A sink that the inventory names has problems of its own.
+    /// A sink that is named has problems of its own.
     pub const SINK_INVALID: &str = "SinkInvalid";
     /// The sink is not allowed here.
     pub const SINK_FORBIDDEN: &str = "SinkForbidden";
+    /// The sink leads to an address that sinks may not connect to.
+    pub const ENDPOINT_FORBIDDEN: &str = "EndpointForbidden";
     /// A Secret that the sink names does not exist.
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// The Secret that the sink names has none of the expected keys, or nothing useful under them.

@@ -22,6 +22,7 @@ use crate::engine::{Subscriber, TargetReport};
 use crate::export::Phase;
 use crate::manifests::{self, ManifestProblem, Manifests};
 use crate::runtime::{self, ObjectStore, Runtime, watch_objects};
+use crate::sinks::EndpointPolicy;
 use crate::sources::directory::Directory;
 use crate::sources::kubernetes::{self, KubernetesSource};
 use crate::sources::{Mode, Source};
@@ -116,6 +117,8 @@ fn read(args: &CollectArgs) -> Result<(Manifests, Vec<ManifestProblem>), Failure
     let output = output.map_err(|error| Failure::configuration(format!("--output: {error}")))?;
     manifests.input.options = catalog::Options {
         allow_local_sinks: true,
+        // Whoever runs this could connect there without it.
+        endpoints: EndpointPolicy::unrestricted(),
         cluster: args.cluster.clone(),
         output,
         scrub_keys: args.scrub_keys.clone(),

@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 use super::failure::{Failure, Outcome};
 use super::signals;
 use crate::operator;
+use crate::sinks::{EndpointPolicy, Network};
 use crate::sources::kubernetes;
 
 /// Arguments of `kollect operator`. Each can be given in the environment too.
@@ -23,6 +24,20 @@ pub struct OperatorArgs {
     /// Let sinks write to the operator's own file system (types local and sqlite)
     #[arg(long, env = "KOLLECT_ALLOW_LOCAL_SINKS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
     pub allow_local_sinks: bool,
+    /// Let sinks connect to private addresses, those of the cluster's own services included (10.0.0.0/8, 172.16.0.0/12,
+    /// 192.168.0.0/16, 100.64.0.0/10, fc00::/7); else only to public ones
+    #[arg(long, env = "KOLLECT_ALLOW_PRIVATE_ENDPOINTS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
+    pub allow_private_endpoints: bool,
+    /// Let sinks connect to these networks too, private and loopback ones included; metadata services and link-local
+    /// addresses only where they are listed one by one
+    #[arg(
+        long,
+        env = "KOLLECT_ALLOWED_ENDPOINT_CIDRS",
+        value_name = "CIDRS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub allowed_endpoint_cidrs: Vec<Network>,
     /// Never show values under these keys in exports of whole objects, beside those that are known (password, token, …)
     #[arg(
         long,
@@ -49,6 +64,8 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
         .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
     let options = operator::Options {
         allow_local_sinks: args.allow_local_sinks,
+        endpoints: EndpointPolicy::guarded(args.allow_private_endpoints, args.allowed_endpoint_cidrs)
+            .with_sockets(args.allow_local_sinks),
         scrub_keys: args.scrub_keys,
         workers: args.workers.get(),
     };

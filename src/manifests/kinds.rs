@@ -283,6 +283,7 @@ impl<'e> Loader<'e> {
         }
         let input = &mut self.manifests.input;
         match kind {
+            "KollectConnectionTest" => put(&mut input.connection_tests, name, document),
             "KollectProfile" => put(&mut input.profiles, name, document),
             "KollectTarget" => put(&mut input.targets, name, document),
             "KollectClusterTarget" => put(&mut input.cluster_targets, name, document),

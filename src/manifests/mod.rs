@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::catalog::{Catalog, Input, Options, ResourceName, ResourceRef};
+use crate::catalog::{Catalog, EndpointPolicy, Input, Options, ResourceName, ResourceRef};
 
 /// Something that is wrong with a manifest. Never holds a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,8 +174,12 @@ fn validate_with(paths: &[PathBuf], environment: Environment<'_>) -> Vec<Manifes
     let (mut manifests, mut problems) = load_with(paths, environment);
     // What could not be read has been reported, and nothing is run.
     manifests.input.incomplete = false;
-    manifests.input.options =
-        Options { allow_local_sinks: true, secrets_elsewhere: true, ..Options::default() };
+    manifests.input.options = Options {
+        allow_local_sinks: true,
+        endpoints: EndpointPolicy::unrestricted(),
+        secrets_elsewhere: true,
+        ..Options::default()
+    };
     let plan = Catalog::default().plan(&manifests.input);
     let found = manifests.locate(plan.problems, &problems);
     problems.extend(found);

@@ -1,12 +1,12 @@
 //! Runs the bindings that a plan wants: starts, replaces and ends them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kollect_dataflows::data::{Delta, Row};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -253,6 +253,27 @@ fn resumption(view: View) -> Resumption {
     }
 }
 
+/// Gives rows to look at. It does not keep the graph running.
+#[derive(Clone)]
+pub struct Sampler(Weak<Engine>);
+
+impl Sampler {
+    pub(super) fn new(engine: &Arc<Engine>) -> Self {
+        Self(Arc::downgrade(engine))
+    }
+
+    /// The first row of an inventory; `None` when it has none, or is not there.
+    pub async fn first_row(&self, inventory: &InventoryName) -> Option<Row> {
+        let (sender, receiver) = oneshot::channel();
+        let request = Box::new(move |view: View| {
+            // Nobody waits for it any more.
+            let _ = sender.send(view.snapshot);
+        });
+        self.0.upgrade()?.view(inventory, request);
+        SnapshotRows(Some(receiver.await.ok()?)).next().await?.into_iter().next()
+    }
+}
+
 /// A snapshot's rows, read on threads that may wait.
 struct SnapshotRows(Option<Snapshot>);
 
@@ -280,7 +301,7 @@ mod tests {
     use crate::sinks::database::postgres;
     use crate::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
     use crate::sinks::snapshot::local;
-    use crate::sinks::{BindingName, Provisioning, SinkConfig, TlsSettings};
+    use crate::sinks::{BindingName, EndpointPolicy, Provisioning, SinkConfig, TlsSettings};
 
     fn plan(cluster: &str, config: SinkConfig) -> BindingPlan {
         BindingPlan {
@@ -303,6 +324,7 @@ mod tests {
             provisioning: Provisioning::Ensure,
             tls: TlsSettings::default(),
             deletion_policy: None,
+            endpoints: EndpointPolicy::default(),
         };
         SinkConfig::Postgres(postgres::Config::new(settings).unwrap())
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use bindings::BindingKey;
+pub use bindings::{BindingKey, Sampler};
 pub use store::{ObjectStore, namespaces, watch_objects};
 
 use crate::catalog::Plan;
@@ -98,6 +98,11 @@ impl Runtime {
     /// Has a subscriber offered the deltas of an inventory that is in the plan.
     pub fn subscribe(&self, inventory: &InventoryName, subscriber: Arc<dyn Subscriber>) {
         self.engine.subscribe(inventory, subscriber);
+    }
+
+    /// Gives rows to look at.
+    pub fn sampler(&self) -> Sampler {
+        Sampler::new(&self.engine)
     }
 
     /// The state of everything.

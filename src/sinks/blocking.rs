@@ -16,6 +16,24 @@ pub(super) const AT_ONCE: usize = 64;
 
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
 
+/// So many probes of files run at a time. They have threads of their own: one whose file system never answers keeps its thread, and is
+/// made again and again.
+const PROBES_AT_ONCE: usize = 4;
+
+static PROBES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(PROBES_AT_ONCE)));
+
+/// Does the work of a probe.
+pub(super) async fn probe(
+    work: impl FnOnce() -> Result<(), SinkError> + Send + 'static,
+) -> Result<(), SinkError> {
+    let permit = Arc::clone(&PROBES).acquire_owned().await.ok();
+    let work = tokio::task::spawn_blocking(move || {
+        let _until_the_end = permit;
+        work()
+    });
+    Work(work).end().await
+}
+
 /// Lets one piece of work at a time onto the files of a sink. Work goes on when its caller stops waiting, and has come to
 /// its end before the next begins.
 #[derive(Clone, Default)]

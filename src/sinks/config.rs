@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use kollect_dataflows::data::Row;
+
 #[cfg(feature = "postgres")]
 use super::database::postgres;
 #[cfg(feature = "sqlite")]
 use super::database::sqlite;
 use super::snapshot::local;
-use super::{BindingName, Place, Sink};
+use super::{BindingName, Place, Preview, Sink, SinkError};
 
 /// What a sink may do to a destination that is not ready for it (`spec.provisioning.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +95,36 @@ impl SinkConfig {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => config.deletion_policy(),
             Self::Local(config) => config.deletion_policy(),
+        }
+    }
+
+    /// Connects, and checks that the destination has the shape, or can be given it, and the permissions that a binding needs.
+    /// Writes nothing.
+    ///
+    /// # Errors
+    /// What a binding would run into.
+    pub async fn probe(&self) -> Result<(), SinkError> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => postgres::probe(config).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => sqlite::probe(config).await,
+            Self::Local(config) => local::probe(config).await,
+        }
+    }
+
+    /// What a binding brings to the destination. Of an unknown binding or row, only what does not depend on it.
+    pub fn preview(&self, binding: Option<&BindingName>, row: Option<&Row>) -> Preview {
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        let table = |ddl| Preview { path: None, sample: row.map(super::preview::json), ddl: Some(ddl) };
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => table(postgres::definitions(config)),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => table(sqlite::definitions(config)),
+            Self::Local(config) => {
+                binding.map(|binding| local::preview(config, binding, row)).unwrap_or_default()
+            }
         }
     }
 

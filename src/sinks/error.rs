@@ -26,6 +26,15 @@ pub enum SinkError {
         /// What to grant.
         hint: String,
     },
+    /// The endpoint leads to an address that sinks may not connect to. The author of the sink resource must act, or whoever
+    /// runs the operator.
+    #[error("{message}; {hint}")]
+    Forbidden {
+        /// What leads where.
+        message: String,
+        /// What to change.
+        hint: String,
+    },
     /// What is at the destination has another shape than ours. The operator of the sink must act.
     #[error("{message}; {hint}")]
     Shape {
@@ -66,6 +75,7 @@ impl SinkError {
         match self {
             Self::Unreachable { .. } => "SinkUnreachable",
             Self::Interrupted { .. } => "ExportUnavailable",
+            Self::Forbidden { .. } => "EndpointForbidden",
             Self::Denied { .. }
             | Self::Shape { .. }
             | Self::Row { .. }

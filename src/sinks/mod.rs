@@ -13,8 +13,10 @@ mod blocking;
 mod config;
 pub mod database;
 mod error;
+mod guard;
 mod path;
 mod place;
+mod preview;
 pub mod snapshot;
 
 use std::fmt;
@@ -25,7 +27,9 @@ use kollect_dataflows::data::{Row, RowHash, RowKey, TargetName};
 
 pub use config::{DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
 pub use error::{ConfigError, SinkError};
+pub use guard::{EndpointPolicy, Network, NetworkError, Refused, ResolveError};
 pub use place::Place;
+pub use preview::Preview;
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share
 /// a destination never touch each other's rows.

@@ -25,7 +25,20 @@ impl Conditions {
 
     /// Adds a condition.
     pub fn set(&mut self, type_: &str, status: bool, reason: &str, message: impl Into<String>) {
-        let status = if status { "True" } else { "False" };
+        self.add(type_, if status { "True" } else { "False" }, reason, message);
+    }
+
+    /// Adds a condition of which it is not known whether it holds.
+    pub fn unknown(&mut self, type_: &str, reason: &str, message: impl Into<String>) {
+        self.add(type_, "Unknown", reason, message);
+    }
+
+    /// Adds a condition as it is stored.
+    pub fn keep(&mut self, stored: Condition) {
+        self.built.push(stored);
+    }
+
+    fn add(&mut self, type_: &str, status: &str, reason: &str, message: impl Into<String>) {
         self.built.push(Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),

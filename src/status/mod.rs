@@ -3,13 +3,15 @@
 //! ```text
 //! problems of the plan ─┐
 //!                       ├─► conditions and counters (pure) ─► Writer: server-side apply, on change, not too often
-//! report of the runtime ┘
+//! report of the runtime ┤
+//! report of the probes ─┘
 //! ```
 //!
 //! Every condition carries a reason that the docs explain, says in its message what to do, and names the generation of the
 //! resource that it is about.
 
 mod conditions;
+mod probes;
 mod resources;
 mod writer;
 

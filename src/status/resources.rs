@@ -1,5 +1,7 @@
 //! The status of every custom resource, from plan and report. Pure, but for the time of transitions.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kollect_dataflows::data::TargetName;
@@ -12,9 +14,10 @@ use super::conditions::{
 use super::writer::{StatusKey, Wanted};
 use crate::api::{
     ClusterInventoryStatus, InventoryStatus, NamespaceShard, ProfileStatus, RollupStatus, SinkExport,
-    SinkStatus, TargetStatus,
+    SinkPreview, TargetStatus,
 };
 use crate::catalog::{Input, Plan, ResourceName, ResourceRef, SinkFamily, SinkName, TargetPlan, reason};
+use crate::probes;
 use crate::runtime::Report;
 
 /// Namespaces that a target's status lists.
@@ -24,10 +27,16 @@ const LISTED_NAMESPACES: usize = 100;
 const CLUSTER_SHARD: &str = "_cluster";
 
 /// The status of every resource of the input.
-pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
+pub fn statuses(
+    input: &Input,
+    plan: &Plan,
+    report: &Report,
+    probes: &probes::Report,
+    previews: &BTreeMap<SinkName, SinkPreview>,
+) -> Vec<Wanted> {
     // Kubernetes dates to the second.
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-    let all = All { plan, report, now };
+    let all = All { plan, report, probes, previews, now };
     let mut statuses = Vec::new();
     let mut add = |kind: &str, plural: &str, name: &ResourceName, status: Value, stored: Value| {
         let (kind, plural) = (kind.to_owned(), plural.to_owned());
@@ -55,21 +64,34 @@ pub fn statuses(input: &Input, plan: &Plan, report: &Report) -> Vec<Wanted> {
         let (kind, plural) = ("KollectClusterInventory", "kollectclusterinventories");
         add(kind, plural, name, json(&status), json(&resource.status));
     }
-    let mut sink = |family: SinkFamily, plural, name: &ResourceName, generation, stored| {
+    let mut sink = |family: SinkFamily, plural, name: &ResourceName, generation, stored: Option<&_>| {
         let sink = SinkName { family, name: name.clone() };
-        add(family.kind(), plural, name, json(&all.sink(&sink, generation)), stored);
+        add(family.kind(), plural, name, json(&all.sink(&sink, generation, stored)), json(&stored));
     };
     for (name, resource) in &input.database_sinks {
-        let (generation, stored) = (resource.metadata.generation, json(&resource.status));
+        let (generation, stored) = (resource.metadata.generation, resource.status.as_ref());
         sink(SinkFamily::Database, "kollectdatabasesinks", name, generation, stored);
     }
     for (name, resource) in &input.snapshot_sinks {
-        let (generation, stored) = (resource.metadata.generation, json(&resource.status));
+        let (generation, stored) = (resource.metadata.generation, resource.status.as_ref());
         sink(SinkFamily::Snapshot, "kollectsnapshotsinks", name, generation, stored);
     }
     for (name, resource) in &input.event_sinks {
-        let (generation, stored) = (resource.metadata.generation, json(&resource.status));
+        let (generation, stored) = (resource.metadata.generation, resource.status.as_ref());
         sink(SinkFamily::Event, "kollecteventsinks", name, generation, stored);
+    }
+    for (name, resource) in &input.connection_tests {
+        // One that has come to its end stays as it is.
+        if plan.connection_tests.contains_key(name) {
+            let status = all.connection_test(name, resource);
+            add(
+                "KollectConnectionTest",
+                "kollectconnectiontests",
+                name,
+                json(&status),
+                json(&resource.status),
+            );
+        }
     }
     statuses
 }
@@ -79,15 +101,17 @@ fn json(status: &impl Serialize) -> Value {
     serde_json::to_value(status).unwrap_or_default()
 }
 
-struct All<'a> {
-    plan: &'a Plan,
+pub(super) struct All<'a> {
+    pub(super) plan: &'a Plan,
     report: &'a Report,
-    now: Timestamp,
+    pub(super) probes: &'a probes::Report,
+    pub(super) previews: &'a BTreeMap<SinkName, SinkPreview>,
+    pub(super) now: Timestamp,
 }
 
 impl All<'_> {
     /// What the catalog has against a resource: the first problem, and how many more there are.
-    fn problem(&self, resource: &ResourceRef) -> Option<Why> {
+    pub(super) fn problem(&self, resource: &ResourceRef) -> Option<Why> {
         let mut problems = self.plan.problems_of(resource);
         let first = problems.next()?;
         let more = problems.count();
@@ -277,17 +301,5 @@ impl All<'_> {
             let message = format!("target {target}: {why}; its rows stay as they are");
             Some(("TargetDegraded".to_owned(), message))
         })
-    }
-
-    fn sink(&self, name: &SinkName, generation: Option<i64>) -> SinkStatus {
-        let mut conditions = Conditions::new(generation, self.now);
-        let sink = self.plan.sinks.get(name);
-        let destination = sink.and_then(|sink| sink.destination.clone()).unwrap_or_default();
-        sink_conditions(&mut conditions, self.problem(&name.resource()), ("Configured", destination));
-        if sink.is_some_and(|sink| sink.tls_insecure) {
-            let message = "spec.tls.insecureSkipVerify is true: the server's certificate is not checked";
-            conditions.set("TLSInsecure", true, "InsecureSkipVerify", message);
-        }
-        SinkStatus { observed_generation: generation, conditions: conditions.finish() }
     }
 }

@@ -55,9 +55,14 @@ pub(crate) const RULES: &[Rule] = &[
         why: "delivery is the same for every backend and every origin of rows",
     },
     Rule {
+        module: "probes",
+        may_name: &["catalog", "sinks", "sources", EXTRACTION],
+        why: "a probe looks at a sink or an object and runs nothing, whoever asks for it",
+    },
+    Rule {
         module: "status",
-        may_name: &["api", "catalog", "engine", "export", "runtime", ROWS],
-        why: "status says what plan, engine and exports report, and decides nothing",
+        may_name: &["api", "catalog", "engine", "export", "probes", "runtime", ROWS],
+        why: "status says what plan, engine, exports and probes report, and decides nothing",
     },
     Rule { module: "telemetry", may_name: &[], why: "everything may log, so logging may need nothing" },
     Rule {
@@ -68,7 +73,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         module: "operator",
         may_name: &[
-            "api", "catalog", "engine", "export", "runtime", "sinks", "sources", "status", ROWS, EXTRACTION,
+            "api", "catalog", "engine", "export", "probes", "runtime", "sinks", "sources", "status", ROWS,
+            EXTRACTION,
         ],
         why: "the operator runs in a cluster whatever started it, so it knows neither files nor the command line",
     },

@@ -17,7 +17,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     database: tokio_postgres::Client,
     pub(crate) schema: String,
-    files: Files,
+    pub(crate) files: Files,
     _cluster: Cluster,
 }
 
@@ -165,8 +165,14 @@ impl World {
     }
 
     pub(crate) fn operator(&self) -> Running {
+        // The database is on this machine.
+        self.operator_with(&["--allowed-endpoint-cidrs", "0.0.0.0/0,::/0"])
+    }
+
+    pub(crate) fn operator_with(&self, arguments: &[&str]) -> Running {
         let mut command = kollect();
         command.args(["operator", "--kubeconfig"]).arg(&self.kubeconfig).env("KOLLECT_LOG", "info");
+        command.args(arguments);
         Running::start(command, &self.files.path("operator.log"))
     }
 
@@ -514,7 +520,12 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
     world.apply("KollectDatabaseSink", "other", json!({"type": "postgres", "postgres": postgres})).await;
     let proxy = Proxy::start(&world.client).await;
     let stop = tokio_util::sync::CancellationToken::new();
-    let options = kollect::operator::Options { allow_local_sinks: false, workers: 1, scrub_keys: Vec::new() };
+    let options = kollect::operator::Options {
+        allow_local_sinks: false,
+        endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
+        workers: 1,
+        scrub_keys: Vec::new(),
+    };
     proxy.stall(&["PATCH ", "/secrets/other"]);
     // That namespaces can't be listed is nothing to a target that selects none.
     let (path, times) = ("/api/v1/namespaces?", usize::MAX);

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use kollect::sinks::database::{postgres, sqlite};
 use kollect::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
 use kollect::sinks::snapshot::local;
-use kollect::sinks::{BindingName, Change, Provisioning, RowSink, Sink, SinkConfig, TlsSettings};
+use kollect::sinks::{
+    BindingName, Change, EndpointPolicy, Provisioning, RowSink, Sink, SinkConfig, TlsSettings,
+};
 use kollect_dataflows::data::{Gvk, Row, RowKey, RowParts, TargetName};
 use serde_json::Value;
 
@@ -114,6 +116,7 @@ impl Postgres {
             provisioning: self.provisioning,
             tls: TlsSettings::default(),
             deletion_policy: None,
+            endpoints: EndpointPolicy::unrestricted(),
         }
     }
 
@@ -231,6 +234,16 @@ impl Sqlite {
         self.directory.path().join("made/for/it/inventory.db")
     }
 
+    pub(crate) fn settings_with(&self, provisioning: Provisioning) -> SinkConfig {
+        let settings = sqlite::Settings {
+            endpoint: self.path().display().to_string(),
+            table: "rows".to_owned(),
+            provisioning,
+            deletion_policy: None,
+        };
+        SinkConfig::Sqlite(sqlite::Config::new(settings).unwrap())
+    }
+
     fn connect(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
     }
@@ -241,13 +254,7 @@ const OF_BINDING_LITE: &str = "cluster = ?1 AND inventory_namespace = ?2 AND inv
 #[async_trait]
 impl Place for Sqlite {
     fn config(&self) -> SinkConfig {
-        let settings = sqlite::Settings {
-            endpoint: self.path().display().to_string(),
-            table: "rows".to_owned(),
-            provisioning: self.provisioning,
-            deletion_policy: None,
-        };
-        SinkConfig::Sqlite(sqlite::Config::new(settings).unwrap())
+        self.settings_with(self.provisioning)
     }
 
     async fn contents(&self, of: &BindingName) -> Contents {

@@ -20,7 +20,7 @@ fn accepts_a_minimal_sink() {
 #[test]
 fn accepts_every_field() {
     accepts(&local(
-        "cluster: prod, pathTemplate: 'a/{cluster}/{namespace}/{name}{extension}',
+        "connectionTest: false, cluster: prod, pathTemplate: 'a/{cluster}/{namespace}/{name}{extension}',
          exportMinInterval: 1h, serialization: {format: json},
          layout: {mode: perResource, pathTemplate: '{group}/{kind}/{sourceNamespace}/{sourceName}-{uid}{extension}',
            filename: {groupInPath: always, lowercaseKind: false, maxSegmentLength: 80}},

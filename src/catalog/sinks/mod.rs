@@ -38,7 +38,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
         let insecure = spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
         add(
             SinkName { family: SinkFamily::Database, name: name.clone() },
-            (&spec.cluster, spec.export_min_interval.as_ref(), insecure),
+            (&spec.cluster, spec.export_min_interval.as_ref(), insecure, spec.connection_test),
             |reporter| database(input, name, spec, reporter),
             plan,
             &mut sinks,
@@ -48,7 +48,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
         let spec = &sink.spec;
         add(
             SinkName { family: SinkFamily::Snapshot, name: name.clone() },
-            (&spec.cluster, spec.export_min_interval.as_ref(), false),
+            (&spec.cluster, spec.export_min_interval.as_ref(), false, spec.connection_test),
             |reporter| match spec.type_ {
                 SnapshotSinkType::Local => local::config(input, spec, reporter),
             },
@@ -61,7 +61,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
         let insecure = spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
         add(
             SinkName { family: SinkFamily::Event, name: name.clone() },
-            (&spec.cluster, spec.export_min_interval.as_ref(), insecure),
+            (&spec.cluster, spec.export_min_interval.as_ref(), insecure, spec.connection_test),
             |reporter| {
                 let what = match spec.type_ {
                     EventSinkType::Kafka => "Kafka",
@@ -79,8 +79,10 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
     for family in SinkFamily::ALL {
         for (name, _) in input.unusable_of(&[family.kind()]) {
             let sink = SinkName { family, name: name.clone() };
-            let planned = SinkPlan { destination: None, tls_insecure: false };
-            plan.sinks.entry(sink.clone()).or_insert(planned).destination = None;
+            let none =
+                SinkPlan { destination: None, config: None, connection_test: false, tls_insecure: false };
+            let planned = plan.sinks.entry(sink.clone()).or_insert(none);
+            (planned.destination, planned.config) = (None, None);
             sinks.insert(sink, None);
         }
     }
@@ -89,7 +91,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
 
 fn add(
     name: SinkName,
-    (cluster, interval, tls_insecure): (&str, Option<&api::Interval>, bool),
+    (cluster, interval, tls_insecure, connection_test): (&str, Option<&api::Interval>, bool, bool),
     configure: impl FnOnce(&mut Reporter<'_>) -> Option<SinkConfig>,
     plan: &mut Plan,
     sinks: &mut Sinks,
@@ -99,7 +101,10 @@ fn add(
     let interval = fields::interval("spec.exportMinInterval", interval, &mut reporter);
     let config = configure(&mut reporter);
     let destination = config.as_ref().map(SinkConfig::describe);
-    plan.sinks.insert(name.clone(), SinkPlan { destination, tls_insecure });
+    plan.sinks.insert(
+        name.clone(),
+        SinkPlan { destination, config: config.clone(), connection_test, tls_insecure },
+    );
     let usable = config.map(|config| UsableSink { config, cluster: cluster.to_owned(), interval });
     sinks.insert(name, usable);
 }

@@ -49,8 +49,15 @@ pub(super) fn config(
         provisioning: provisioning(spec.provisioning.as_ref()),
         tls: tls?,
         deletion_policy: spec.deletion_policy.map(deletion_policy),
+        endpoints: input.options.endpoints.clone(),
     };
-    checked(postgres::Config::new(settings), reporter).map(SinkConfig::Postgres)
+    let config = checked(postgres::Config::new(settings), reporter)?;
+    if let Err(refused) = config.check_endpoints() {
+        let (field, _) = secrets::database_ref(spec)?;
+        reporter.report(field, reason::ENDPOINT_FORBIDDEN, refused.message, refused.remedy);
+        return None;
+    }
+    Some(SinkConfig::Postgres(config))
 }
 
 /// The connection string; `None` when there is none here.

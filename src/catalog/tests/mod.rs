@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cluster;
+mod connection_tests;
 mod held;
 mod inventories;
 mod order;
@@ -86,6 +87,7 @@ pub(super) fn put(input: &mut Input, document: &str) {
         "KollectScope" => add(&mut input.scopes, name, value),
         "KollectClusterScope" => add(&mut input.cluster_scopes, name, value),
         "KollectEventSink" => add(&mut input.event_sinks, name, value),
+        "KollectConnectionTest" => add(&mut input.connection_tests, name, value),
         "KollectDatabaseSink" => add(&mut input.database_sinks, name, value),
         "KollectSnapshotSink" => add(&mut input.snapshot_sinks, name, value),
         "Secret" => {

@@ -149,8 +149,12 @@ impl Report for Explained {
 /// The manifests can't be read, the cluster can't be reached, or there is no such object.
 pub async fn run(args: ExplainArgs, terminal: &Terminal) -> Result<Outcome, Failure> {
     let (mut manifests, found) = manifests::load(&args.config);
-    manifests.input.options =
-        catalog::Options { allow_local_sinks: true, secrets_elsewhere: true, ..catalog::Options::default() };
+    manifests.input.options = catalog::Options {
+        allow_local_sinks: true,
+        endpoints: catalog::EndpointPolicy::unrestricted(),
+        secrets_elsewhere: true,
+        ..catalog::Options::default()
+    };
     let directory = Arc::new(Directory::new(args.objects.clone()));
     let source: Arc<dyn Source> = match &args.kubeconfig {
         None => Arc::clone(&directory) as Arc<dyn Source>,

@@ -12,9 +12,10 @@ use tokio_postgres::{RowStream, Statement};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::Config;
+use super::connect::connect;
 use super::encode::{Chunk, Hash, Statements, chunks, notification};
 use super::error::Doing;
-use super::{schema, tls};
+use super::schema;
 use crate::sinks::database::position::Position;
 use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError};
 
@@ -65,12 +66,7 @@ impl Client {
 impl RowSink for Client {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.session = None;
-        let session = tokio::time::timeout(CONNECT_WITHIN, Session::open(&self.config, &self.binding))
-            .await
-            .map_err(|_| SinkError::Unreachable {
-                message: format!("connecting to {} took too long", self.config.server()),
-            })??;
-        self.session = Some(session);
+        self.session = Some(in_time(&self.config, Session::open(&self.config, &self.binding)).await?);
         Ok(())
     }
 
@@ -111,6 +107,33 @@ impl RowSink for Client {
     }
 }
 
+/// Gives a connection attempt so much time and no more.
+async fn in_time<T>(
+    config: &Config,
+    attempt: impl Future<Output = Result<T, SinkError>>,
+) -> Result<T, SinkError> {
+    let too_long =
+        || SinkError::Unreachable { message: format!("connecting to {} took too long", config.server()) };
+    tokio::time::timeout(CONNECT_WITHIN, attempt).await.unwrap_or_else(|_| Err(too_long()))
+}
+
+/// See [`crate::sinks::SinkConfig::probe`].
+///
+/// # Errors
+/// What a binding would run into.
+pub async fn probe(config: &Config) -> Result<(), SinkError> {
+    let looking = Doing { config, what: "looking at the tables" };
+    let attempt = async {
+        let (mut client, connection) = connect(config).await?;
+        let _connection = AbortOnDropHandle::new(tokio::spawn(async { _ = connection.await }));
+        let failed = |error: tokio_postgres::Error| looking.failed(&error);
+        let transaction = client.build_transaction().read_only(true).start().await.map_err(failed)?;
+        schema::verify(&transaction, config).await?;
+        transaction.rollback().await.map_err(failed)
+    };
+    in_time(config, attempt).await
+}
+
 fn binding_parameters(binding: &BindingName) -> [&(dyn ToSql + Sync); 3] {
     [&binding.cluster, &binding.inventory_namespace, &binding.inventory_name]
 }
@@ -134,11 +157,7 @@ struct Session {
 impl Session {
     async fn open(config: &Config, binding: &BindingName) -> Result<Self, SinkError> {
         let connecting = Doing { config, what: "connecting" };
-        let (mut client, connection) = config
-            .dsn()
-            .connect(tls::connector(config)?)
-            .await
-            .map_err(|error| connecting.not_connected(&error))?;
+        let (mut client, connection) = connect(config).await?;
         // Whatever ends the connection, the statement under way hears of it.
         let connection = AbortOnDropHandle::new(tokio::spawn(async { _ = connection.await }));
         let failed = |error: tokio_postgres::Error| connecting.failed(&error);

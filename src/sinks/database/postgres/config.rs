@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
 
-use crate::sinks::ConfigError;
 use crate::sinks::config::{DeletionPolicy, Provisioning, TlsSettings};
 use crate::sinks::database::TableName;
 use crate::sinks::database::table::check_identifier;
 use crate::sinks::place::At;
+use crate::sinks::{ConfigError, EndpointPolicy, Refused};
 
 /// How long a server may take to answer a connection attempt, where the connection string does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +46,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// `spec.deletionPolicy`; default `Delete`.
     pub deletion_policy: Option<DeletionPolicy>,
+    /// What may be connected to.
+    pub endpoints: EndpointPolicy,
 }
 
 impl fmt::Debug for Settings {
@@ -57,6 +59,7 @@ impl fmt::Debug for Settings {
             .field("provisioning", &self.provisioning)
             .field("tls", &self.tls)
             .field("deletion_policy", &self.deletion_policy)
+            .field("endpoints", &self.endpoints)
             .finish()
     }
 }
@@ -82,6 +85,23 @@ pub struct Config {
     tls: TlsSettings,
     verification: Verification,
     deletion_policy: DeletionPolicy,
+    endpoints: EndpointPolicy,
+}
+
+/// One of the servers that a connection string names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    /// A server that is reached over the network.
+    Tcp {
+        /// Its name, or its address; what its certificate is for.
+        name: Option<String>,
+        /// Its address, where the connection string gives one beside the name.
+        address: Option<IpAddr>,
+        port: u16,
+    },
+    /// A socket of this machine.
+    #[cfg(unix)]
+    Unix { directory: std::path::PathBuf, port: u16 },
 }
 
 impl Config {
@@ -130,7 +150,45 @@ impl Config {
             tls: settings.tls,
             verification,
             deletion_policy: settings.deletion_policy.unwrap_or(DeletionPolicy::Delete),
+            endpoints: settings.endpoints,
         })
+    }
+
+    /// Checks every server that the connection string names, as far as that can be done without asking anybody.
+    ///
+    /// # Errors
+    /// One of them may not be connected to.
+    pub fn check_endpoints(&self) -> Result<(), Refused> {
+        self.servers().iter().try_for_each(|server| match server {
+            Server::Tcp { address: Some(address), .. } => self.endpoints.check_address(*address),
+            Server::Tcp { name, .. } => self.endpoints.check_host(name.as_deref().unwrap_or_default()),
+            #[cfg(unix)]
+            Server::Unix { directory, .. } => self.endpoints.check_socket(directory),
+        })
+    }
+
+    /// The servers to try, as the driver reads them: where a name comes with an address, the address is connected to.
+    pub(super) fn servers(&self) -> Vec<Server> {
+        let (hosts, addresses) = (self.dsn.get_hosts(), self.dsn.get_hostaddrs());
+        let ports = self.dsn.get_ports();
+        let server = |i: usize| {
+            let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+            let address = addresses.get(i).copied();
+            match hosts.get(i) {
+                #[cfg(unix)]
+                Some(Host::Unix(directory)) if address.is_none() => {
+                    Server::Unix { directory: directory.clone(), port }
+                }
+                Some(Host::Tcp(name)) => Server::Tcp { name: Some(name.clone()), address, port },
+                _ => Server::Tcp { name: None, address, port },
+            }
+        };
+        (0..hosts.len().max(addresses.len())).map(server).collect()
+    }
+
+    /// What may be connected to.
+    pub(super) fn endpoints(&self) -> &EndpointPolicy {
+        &self.endpoints
     }
 
     /// The destination for humans, without credentials: `postgres db.example:5432/inventory public.rows`.
@@ -286,6 +344,19 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
     })?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(error("the connection string names no host", "add one"));
+    }
+    let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+    if hosts > 0 && addresses > 0 && hosts != addresses {
+        return Err(error(
+            "the connection string has `hostaddr` for some of its hosts only",
+            "give one for each, or none",
+        ));
+    }
+    if config.get_ports().len() > 1 && config.get_ports().len() != hosts.max(addresses) {
+        return Err(error(
+            "the connection string has ports for some of its hosts only",
+            "give one for each, or one for all",
+        ));
     }
     // Both are shown, so they must be nothing else; pieces of a URL are.
     let is_url_piece = config.get_hosts().iter().any(|host| match host {

@@ -19,7 +19,7 @@ pub(super) struct Doing<'a> {
 }
 
 impl Doing<'_> {
-    fn message(&self, cause: &str) -> String {
+    pub(super) fn message(&self, cause: &str) -> String {
         format!("{} failed at {}: {cause}", self.what, self.config.server())
     }
 

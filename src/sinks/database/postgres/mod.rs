@@ -26,6 +26,7 @@
 
 mod client;
 mod config;
+mod connect;
 mod encode;
 mod error;
 mod schema;
@@ -33,5 +34,6 @@ mod schema;
 mod tests;
 mod tls;
 
-pub use client::Client;
+pub use client::{Client, probe};
 pub use config::{Config, Settings, Verification};
+pub use schema::definitions;

@@ -8,7 +8,7 @@ use tokio_postgres::Transaction;
 use super::config::Config;
 use super::encode::{literal, quote};
 use super::error::Doing;
-use crate::sinks::SinkError;
+use crate::sinks::{Provisioning, SinkError};
 
 /// One column: its name, its type as `format_type` spells it, and what follows the type in its definition.
 struct Column {
@@ -143,8 +143,7 @@ fn view_definition(config: &Config) -> String {
 }
 
 /// Everything that `ensure` mode creates, as SQL for somebody who would rather do it by hand.
-#[cfg(test)]
-pub(super) fn definitions(config: &Config) -> String {
+pub fn definitions(config: &Config) -> String {
     let mut sql = String::new();
     for table in tables(config) {
         sql.push_str(&table.definition(config.schema()));
@@ -331,6 +330,48 @@ pub(super) async fn prepare(
         run(&view_definition(config)).await?;
     }
     Ok(())
+}
+
+/// Checks all tables without making any; where some may be made, whether the user is allowed to.
+pub(super) async fn verify(transaction: &Transaction<'_>, config: &Config) -> Result<(), SinkError> {
+    if config.provisioning() == Provisioning::Existing {
+        return prepare(transaction, config, false).await;
+    }
+    let doing = Doing { config, what: "reading the shape of the tables" };
+    let mut missing = false;
+    for table in &tables(config) {
+        match look(transaction, &doing, config.schema(), table).await? {
+            Some(found) if !found.is_older_shape() => found.check(config, table)?,
+            _ => missing = true,
+        }
+    }
+    if !missing {
+        return Ok(());
+    }
+    let row = transaction
+        .query_one(
+            "SELECT to_regnamespace($1) IS NOT NULL,
+                    coalesce(has_schema_privilege(to_regnamespace($1)::oid, 'CREATE'),
+                             has_database_privilege(current_database(), 'CREATE'))",
+            &[&quote(config.schema())],
+        )
+        .await
+        .map_err(|error| doing.failed(&error))?;
+    let (exists, allowed): (bool, bool) = (row.get(0), row.get(1));
+    if allowed {
+        return Ok(());
+    }
+    let (what, grant) = if exists {
+        (format!("tables in schema {}", config.schema()), format!("ON SCHEMA {}", quote(config.schema())))
+    } else {
+        (format!("schema {}", config.schema()), "ON DATABASE".to_owned())
+    };
+    Err(SinkError::Denied {
+        message: format!("the user may not create {what} in {}", config.server()),
+        hint: format!(
+            "GRANT CREATE {grant} to it, or create the tables and set spec.provisioning.mode to existing"
+        ),
+    })
 }
 
 /// Renames a row table of the older shape. Nothing is lost, and the first export fills its successor.

@@ -8,7 +8,9 @@ use super::config::{Config, Settings, Verification};
 use super::encode::{chunks, notification, quote};
 use super::error::without_quoted;
 use super::schema::definitions;
-use crate::sinks::{BindingName, Change, ConfigError, DeletionPolicy, Provisioning, TlsSettings};
+use crate::sinks::{
+    BindingName, Change, ConfigError, DeletionPolicy, EndpointPolicy, Provisioning, TlsSettings,
+};
 
 fn settings(dsn: &str) -> Settings {
     Settings {
@@ -18,6 +20,7 @@ fn settings(dsn: &str) -> Settings {
         provisioning: Provisioning::Ensure,
         tls: TlsSettings::default(),
         deletion_policy: None,
+        endpoints: EndpointPolicy::default(),
     }
 }
 

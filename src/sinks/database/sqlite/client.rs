@@ -14,8 +14,9 @@ use super::config::Config;
 use super::encode::{Statements, Stored, incomplete};
 use super::error::Doing;
 use super::schema;
-use crate::sinks::blocking::Gate;
+use crate::sinks::blocking::{self, Gate};
 use crate::sinks::database::position::Position;
+use crate::sinks::path::place_for;
 use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError};
 
 /// How long to wait for other writers of the file.
@@ -98,6 +99,43 @@ impl RowSink for Client {
 
     async fn clear(&mut self) -> Result<Receipt, SinkError> {
         self.with_file(File::clear).await
+    }
+}
+
+/// See [`crate::sinks::SinkConfig::probe`].
+///
+/// # Errors
+/// What a binding would run into.
+pub async fn probe(config: &Config) -> Result<(), SinkError> {
+    let config = config.clone();
+    blocking::probe(move || look(&config)).await
+}
+
+/// Looks at the file and its tables without changing either.
+fn look(config: &Config) -> Result<(), SinkError> {
+    let path = config.path();
+    if !path.exists() {
+        if config.provisioning() == Provisioning::Existing {
+            return Err(no_file(config));
+        }
+        return place_for(path.parent().unwrap_or(path));
+    }
+    let doing = Doing { config, what: "opening" };
+    // To be able to read is not enough.
+    std::fs::OpenOptions::new().write(true).open(path).map_err(|error| SinkError::Denied {
+        message: format!("the file {} can't be written: {error}", path.display()),
+        hint: "let this process write to it, or choose another spec.endpoint".to_owned(),
+    })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| doing.failed(&error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| doing.failed(&error))?;
+    schema::verify(&connection, config)
+}
+
+fn no_file(config: &Config) -> SinkError {
+    SinkError::Shape {
+        message: format!("there is no file {}", config.path().display()),
+        hint: "create it, or set spec.provisioning.mode to ensure".to_owned(),
     }
 }
 
@@ -220,10 +258,7 @@ impl File {
                 })?;
             }
         } else if !config.path().exists() {
-            return Err(SinkError::Shape {
-                message: format!("there is no file {}", config.path().display()),
-                hint: "create it, or set spec.provisioning.mode to ensure".to_owned(),
-            });
+            return Err(no_file(&config));
         }
         let mut connection = Connection::open_with_flags(config.path(), flags).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;

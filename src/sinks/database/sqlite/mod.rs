@@ -17,5 +17,6 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use client::{Client, probe};
 pub use config::{Config, Settings};
+pub use schema::definitions;

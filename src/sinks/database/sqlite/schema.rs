@@ -145,6 +145,34 @@ fn view_definition(config: &Config) -> String {
     )
 }
 
+/// Everything that `ensure` mode creates, as SQL for somebody who would rather do it by hand.
+pub fn definitions(config: &Config) -> String {
+    let mut sql: Vec<String> = tables(config).iter().map(definition).collect();
+    sql.push(view_definition(config));
+    sql.join(";\n") + ";\n"
+}
+
+/// Checks what is there, and whether what is missing may be created.
+pub(super) fn verify(connection: &Connection, config: &Config) -> Result<(), SinkError> {
+    for table in &tables(config) {
+        if !check(connection, config, table)? && config.provisioning() == Provisioning::Existing {
+            return Err(not_all_there(config));
+        }
+    }
+    Ok(())
+}
+
+fn not_all_there(config: &Config) -> SinkError {
+    SinkError::Shape {
+        message: format!(
+            "the tables {0}, {0}_changes and {0}_exports are not all in {1}",
+            config.table(),
+            config.path().display()
+        ),
+        hint: "create them, or set spec.provisioning.mode to ensure".to_owned(),
+    }
+}
+
 /// Creates what is missing, where the settings allow it, and checks what is there.
 pub(super) fn prepare(connection: &mut Connection, config: &Config) -> Result<(), SinkError> {
     let doing = Doing { config, what: "reading the shape of the tables" };
@@ -158,14 +186,7 @@ pub(super) fn prepare(connection: &mut Connection, config: &Config) -> Result<()
         return Ok(());
     }
     if config.provisioning() == Provisioning::Existing {
-        return Err(SinkError::Shape {
-            message: format!(
-                "the tables {0}, {0}_changes and {0}_exports are not all in {1}",
-                config.table(),
-                config.path().display()
-            ),
-            hint: "create them, or set spec.provisioning.mode to ensure".to_owned(),
-        });
+        return Err(not_all_there(config));
     }
     missing.push(view_definition(config));
     let creating = Doing { config, what: "creating the tables" };

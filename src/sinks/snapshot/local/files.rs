@@ -53,6 +53,14 @@ pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> SinkError {
     }
 }
 
+/// The directory is missing, and may not be created.
+pub(super) fn no_directory(path: &Path) -> SinkError {
+    SinkError::Shape {
+        message: format!("there is no directory {}", path.display()),
+        hint: "create it, or set spec.provisioning.mode to ensure".to_owned(),
+    }
+}
+
 impl Root {
     /// Makes sure of the directory itself.
     pub(super) fn open(config: &Config) -> Result<Self, SinkError> {
@@ -67,10 +75,7 @@ impl Root {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if config.provisioning() == Provisioning::Existing {
-                    return Err(SinkError::Shape {
-                        message: format!("there is no directory {}", path.display()),
-                        hint: "create it, or set spec.provisioning.mode to ensure".to_owned(),
-                    });
+                    return Err(no_directory(&path));
                 }
                 fs::create_dir_all(&path).map_err(|error| failed("creating", &path, &error))?;
             }

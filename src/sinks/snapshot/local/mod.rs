@@ -28,5 +28,5 @@ mod resources;
 #[cfg(test)]
 mod tests;
 
-pub use client::open;
+pub use client::{open, preview, probe};
 pub use config::{Config, Settings};

@@ -11,21 +11,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use kollect_dataflows::data::{Row, RowHash};
 
-use super::client::clear;
+use super::client::{clear, write_row};
 use super::config::Config;
 use super::encode::{self, Content, Entry, FileHash, Key, RowEntry};
 use super::files::{CAN_SYNC_EVERYTHING, Root, Temporary, failed};
 use super::manifest::Manifest;
 use crate::sinks::blocking::Gate;
-use crate::sinks::snapshot::layout::{Format, fold};
-use crate::sinks::snapshot::yaml;
+use crate::sinks::snapshot::layout::fold;
 use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError};
 
 /// How many files are written before they are synced, listed and put into place.
@@ -417,20 +415,11 @@ impl State {
         let together = CAN_SYNC_EVERYTHING && rows.len() >= MANY_FILES;
         let mut files: Vec<Temporary> = Vec::with_capacity(rows.len());
         let mut lines = String::new();
-        let mut json = Vec::new();
         for planned in rows {
             let mut file = self.manifest.temporary(&mut self.root)?;
             let path = file.path().to_owned();
-            match self.config.layout().format() {
-                Format::Yaml => yaml::write_row(&mut file, planned.row, 0),
-                Format::Json => {
-                    json.clear();
-                    planned.row.write_json(&mut json);
-                    json.push(b'\n');
-                    file.write_all(&json)
-                }
-            }
-            .map_err(|error| failed("writing", &path, &error))?;
+            write_row(&mut file, self.config.layout().format(), planned.row)
+                .map_err(|error| failed("writing", &path, &error))?;
             let plain = (planned.plain != planned.path).then(|| planned.plain.as_str().into());
             let held = Held {
                 path: planned.path.as_str().into(),

@@ -1,0 +1,159 @@
+//! Small writes to resources of ours beside their status, done in a task of its own and tried again until nobody wants them any
+//! more: the next version of the resource shows that they are done.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, Preconditions,
+};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{API_VERSION, GROUP, VERSION};
+use crate::catalog::{ResourceName, ResourceRef};
+use crate::status::FIELD_MANAGER;
+
+/// So long it takes at most until a resource is seen to be as an errand left it; if it is not, it is done again.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How long the API server may take for one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many are under way at a time.
+const AT_ONCE: usize = 4;
+/// The longest sleep: the clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// The owner that a resource is to have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) uid: String,
+}
+
+/// A write that can be done twice without harm.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Errand {
+    /// Takes an annotation away.
+    Unannotate { resource: ResourceRef, annotation: &'static str },
+    /// Gives a connection test an owner, beside those that it has.
+    Own { test: ResourceName, uid: String, owner: Owner },
+    /// Removes a connection test.
+    Remove { test: ResourceName, uid: String },
+}
+
+/// Does errands in a task of its own.
+pub(super) struct Errands(watch::Sender<BTreeMap<Errand, Timestamp>>);
+
+impl Errands {
+    /// Starts the task; it ends with `stop`.
+    pub(super) fn start(client: Client, stop: &CancellationToken) -> Self {
+        let (wanted, receiver) = watch::channel(BTreeMap::new());
+        let (stop, task) = (stop.clone(), run(client, receiver));
+        tokio::spawn(async move { stop.run_until_cancelled(task).await });
+        Self(wanted)
+    }
+
+    /// Says which errands are to be done from now on, each not before a time.
+    pub(super) fn want(&self, wanted: BTreeMap<Errand, Timestamp>) {
+        self.0.send_if_modified(|old| {
+            *old != wanted && {
+                *old = wanted;
+                true
+            }
+        });
+    }
+}
+
+async fn run(client: Client, mut wanted: watch::Receiver<BTreeMap<Errand, Timestamp>>) {
+    let mut not_before: BTreeMap<Errand, Instant> = BTreeMap::new();
+    loop {
+        let errands = wanted.borrow_and_update().clone();
+        not_before.retain(|errand, _| errands.contains_key(errand));
+        let pause_of = |errand: &Errand, due: &Timestamp, not_before: &BTreeMap<Errand, Instant>| {
+            let due = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+            let again = not_before.get(errand).map(|at| at.saturating_duration_since(Instant::now()));
+            due.max(again.unwrap_or_default())
+        };
+        let due: Vec<Errand> = errands
+            .iter()
+            .filter(|(errand, due)| pause_of(errand, due, &not_before).is_zero())
+            .map(|(errand, _)| errand.clone())
+            .collect();
+        let mut under_way = futures::stream::iter(due)
+            .map(|errand| async {
+                let done = tokio::time::timeout(PATIENCE, errand.go(&client)).await;
+                let late = || kube::Error::Service("the API server does not answer".into());
+                (errand, done.unwrap_or_else(|_| Err(late())))
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((errand, done)) = under_way.next().await {
+            if let Err(error) = done {
+                tracing::warn!(?errand, %error, "a resource can't be written; trying again");
+            }
+            not_before.insert(errand, Instant::now() + PAUSE);
+        }
+        let pauses = errands.iter().map(|(errand, due)| pause_of(errand, due, &not_before));
+        let pause = pauses.min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+impl Errand {
+    async fn go(&self, client: &Client) -> Result<(), kube::Error> {
+        let done = match self {
+            Self::Unannotate { resource, annotation } => {
+                let patch = json!({ "metadata": { "annotations": { *annotation: null } } });
+                let resources = api(client, &resource.kind, &resource.name);
+                let patched = resources
+                    .patch(&resource.name.name, &PatchParams::default(), &Patch::Merge(&patch))
+                    .await;
+                patched.map(drop)
+            }
+            Self::Own { test, uid, owner } => {
+                // With its uid, since a resource that is gone would be created otherwise.
+                let apply = json!({
+                    "apiVersion": API_VERSION,
+                    "kind": "KollectConnectionTest",
+                    "metadata": {
+                        "namespace": test.namespace,
+                        "name": test.name,
+                        "uid": uid,
+                        "ownerReferences": [{
+                            "apiVersion": API_VERSION,
+                            "kind": owner.kind,
+                            "name": owner.name,
+                            "uid": owner.uid,
+                        }],
+                    },
+                });
+                let tests = api(client, "KollectConnectionTest", test);
+                let params = PatchParams::apply(FIELD_MANAGER).force();
+                tests.patch(&test.name, &params, &Patch::Apply(&apply)).await.map(drop)
+            }
+            Self::Remove { test, uid } => {
+                let only_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
+                let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
+                api(client, "KollectConnectionTest", test).delete(&test.name, &params).await.map(drop)
+            }
+        };
+        match done {
+            // It is gone, or another one stands in its place.
+            Err(kube::Error::Api(error)) if error.code == 404 || error.code == 409 => Ok(()),
+            done => done,
+        }
+    }
+}
+
+fn api(client: &Client, kind: &str, name: &ResourceName) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind);
+    let plural = format!("{}s", kind.to_lowercase());
+    Api::namespaced_with(client.clone(), &name.namespace, &ApiResource::from_gvk_with_plural(&gvk, &plural))
+}
