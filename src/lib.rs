@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod cli;
 pub mod engine;
 pub mod export;
+pub mod lease;
 pub mod manifests;
 pub mod operator;
 pub mod runtime;

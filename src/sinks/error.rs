@@ -18,6 +18,13 @@ pub enum SinkError {
         /// What broke off.
         message: String,
     },
+    /// Another process is the leader: this one's term is over, or the destination has been told of a later one. Nobody has
+    /// to act: the other one writes.
+    #[error("{message}")]
+    Fenced {
+        /// Who says so.
+        message: String,
+    },
     /// The destination refuses the credentials or the permission. The operator of the sink must act.
     #[error("{message}; {hint}")]
     Denied {
@@ -66,6 +73,7 @@ impl SinkError {
         match self {
             Self::Unreachable { .. } => "SinkUnreachable",
             Self::Interrupted { .. } => "ExportUnavailable",
+            Self::Fenced { .. } => "Fenced",
             Self::Denied { .. }
             | Self::Shape { .. }
             | Self::Row { .. }
@@ -76,7 +84,7 @@ impl SinkError {
 
     /// Whether the same batch may go through later without anybody's help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Interrupted { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Fenced { .. })
     }
 }
 

@@ -55,6 +55,11 @@ pub(crate) const RULES: &[Rule] = &[
         why: "delivery is the same for every backend and every origin of rows",
     },
     Rule {
+        module: "lease",
+        may_name: &["sinks"],
+        why: "who leads is decided without knowing what a leader does; it gives out the term in which sinks write",
+    },
+    Rule {
         module: "status",
         may_name: &["api", "catalog", "engine", "export", "runtime", ROWS],
         why: "status says what plan, engine and exports report, and decides nothing",
@@ -68,7 +73,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         module: "operator",
         may_name: &[
-            "api", "catalog", "engine", "export", "runtime", "sinks", "sources", "status", ROWS, EXTRACTION,
+            "api", "catalog", "engine", "export", "lease", "runtime", "sinks", "sources", "status", ROWS, EXTRACTION,
         ],
         why: "the operator runs in a cluster whatever started it, so it knows neither files nor the command line",
     },
@@ -79,6 +84,7 @@ pub(crate) const RULES: &[Rule] = &[
             "catalog",
             "engine",
             "export",
+            "lease",
             "manifests",
             "operator",
             "runtime",

@@ -26,7 +26,7 @@ use super::manifest::Manifest;
 use crate::sinks::blocking::Gate;
 use crate::sinks::snapshot::layout::{Format, fold};
 use crate::sinks::snapshot::yaml;
-use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError};
+use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError, Term};
 
 /// How many files are written before they are synced, listed and put into place.
 const FILES_AT_A_TIME: usize = 2_000;
@@ -38,13 +38,14 @@ const MANY_FILES: usize = 32;
 pub(super) struct Resources {
     config: Config,
     binding: BindingName,
+    term: Term,
     state: Option<State>,
     gate: Gate,
 }
 
 impl Resources {
-    pub(super) fn new(config: Config, binding: BindingName) -> Self {
-        Self { config, binding, state: None, gate: Gate::default() }
+    pub(super) fn new(config: Config, binding: BindingName, term: Term) -> Self {
+        Self { config, binding, term, state: None, gate: Gate::default() }
     }
 
     fn not_connected(&self) -> SinkError {
@@ -71,8 +72,8 @@ impl Resources {
 impl RowSink for Resources {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.state = None;
-        let (config, binding) = (self.config.clone(), self.binding.clone());
-        self.state = Some(self.gate.run(move || State::load(config, binding)).await?);
+        let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
+        self.state = Some(self.gate.run(move || State::load(config, binding, &term)).await?);
         Ok(())
     }
 
@@ -147,10 +148,10 @@ struct Planned<'a> {
 }
 
 impl State {
-    fn load(config: Config, binding: BindingName) -> Result<Self, SinkError> {
+    fn load(config: Config, binding: BindingName, term: &Term) -> Result<Self, SinkError> {
         let mut root = Root::open(&config)?;
         let inventory = config.layout().inventory(&binding);
-        let mut manifest = Manifest::new(config.layout(), &binding);
+        let mut manifest = Manifest::new(config.layout(), &binding, term);
         let entries = manifest.load(&mut root)?;
         let hasher = RandomState::new();
         let mut rows: BTreeMap<Key, (usize, Held)> = BTreeMap::new();
@@ -232,6 +233,7 @@ impl State {
 
     fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
         self.root.begin();
+        self.manifest.check(&mut self.root)?;
         let mut receipt = Receipt::default();
         // Claims as they were, of paths that somebody asks for from now on or no longer.
         let mut before: HashMap<u64, u32> = HashMap::new();
