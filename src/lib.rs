@@ -7,6 +7,8 @@
 //!           sources ──►│            │                     operator and cli run it
 //!                      └─► status ◄─┘
 //! ```
+//!
+//! Of several operators the one that holds the [`lease`] writes.
 
 pub mod api;
 pub mod catalog;

@@ -97,3 +97,43 @@ fn host_name() -> String {
 fn duration(text: &str) -> Result<Duration, String> {
     Interval::from(text).parse().map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        election: LeaderElectionArgs,
+    }
+
+    fn settings(line: &str) -> Result<Option<Settings>, Failure> {
+        let arguments = ["program"].into_iter().chain(line.split_whitespace());
+        Program::try_parse_from(arguments).unwrap().election.settings("of-the-pod")
+    }
+
+    #[test]
+    fn without_election_there_is_no_lease_and_with_it_each_process_has_its_own_identity() {
+        assert_eq!(settings("--lease-name other").unwrap(), None);
+        let [one, two] =
+            [(); 2].map(|()| settings("--leader-election --lease-identity pod").unwrap().unwrap());
+        assert_eq!((one.namespace.as_str(), one.name.as_str()), ("of-the-pod", "kollect-operator"));
+        assert!(one.identity.starts_with("pod_") && one.identity != two.identity);
+        let other =
+            settings("--leader-election --lease-namespace elsewhere --lease-duration 1m").unwrap().unwrap();
+        assert_eq!((other.namespace.as_str(), other.duration.as_secs()), ("elsewhere", 60));
+        assert!(!other.identity.starts_with('_'));
+    }
+
+    #[test]
+    fn time_spans_that_would_make_two_leaders_are_refused() {
+        let refused = settings("--leader-election --lease-duration 5s").unwrap_err();
+        assert!(refused.to_string().contains("renew deadline"), "{refused}");
+        let line = ["program", "--lease-duration", "soon"];
+        assert!(Program::try_parse_from(line).is_err());
+    }
+}

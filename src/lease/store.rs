@@ -51,7 +51,9 @@ impl Leases {
         let lease = format!("the lease {}/{}", self.namespace, self.name);
         match error {
             // Deleted, created or changed in between.
-            kube::Error::Api(status) if matches!(status.code, 404 | 409) && !status.is_namespace_missing() => {
+            kube::Error::Api(status)
+                if matches!(status.code, 404 | 409) && !status.is_namespace_missing() =>
+            {
                 StoreError::Conflict
             }
             kube::Error::Api(status) if status.code == 404 => StoreError::Failed(format!(

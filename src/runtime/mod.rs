@@ -89,12 +89,7 @@ impl Runtime {
                 merged.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self {
-            watches: Watches::new(Arc::clone(&engine), source, mode),
-            bindings: None,
-            engine,
-            changed,
-        })
+        Ok(Self { watches: Watches::new(Arc::clone(&engine), source, mode), bindings: None, engine, changed })
     }
 
     /// Begins to write, in this term, what the last plan that was applied wants. Each binding finds out first what its

@@ -141,7 +141,9 @@ impl Term {
             higher
         });
         Err(SinkError::Fenced {
-            message: format!("{destination} is written in term {stored} by another process; this is term {number}"),
+            message: format!(
+                "{destination} is written in term {stored} by another process; this is term {number}"
+            ),
         })
     }
 

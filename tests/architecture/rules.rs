@@ -73,7 +73,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         module: "operator",
         may_name: &[
-            "api", "catalog", "engine", "export", "lease", "runtime", "sinks", "sources", "status", ROWS, EXTRACTION,
+            "api", "catalog", "engine", "export", "lease", "runtime", "sinks", "sources", "status", ROWS,
+            EXTRACTION,
         ],
         why: "the operator runs in a cluster whatever started it, so it knows neither files nor the command line",
     },

@@ -38,7 +38,9 @@ async fn replace(
 fn open(directory: &Path, format: Format, cluster: &str) -> Box<dyn DocumentSink> {
     let settings =
         local::Settings { endpoint: directory.display().to_string(), format, ..local::Settings::default() };
-    match SinkConfig::Local(local::Config::new(settings).unwrap()).open(&binding(cluster, "apps"), &Term::unfenced()) {
+    match SinkConfig::Local(local::Config::new(settings).unwrap())
+        .open(&binding(cluster, "apps"), &Term::unfenced())
+    {
         Sink::Document(sink) => sink,
         Sink::Rows(_) => panic!("this sink takes single rows"),
     }
@@ -310,7 +312,9 @@ async fn a_file_a_row_takes_the_place_of_the_document_and_back() {
         ..local::Settings::default()
     };
     let config = SinkConfig::Local(local::Config::new(settings).unwrap());
-    let Sink::Rows(mut rows) = config.open(&binding("", "apps"), &Term::unfenced()) else { panic!("rows are expected") };
+    let Sink::Rows(mut rows) = config.open(&binding("", "apps"), &Term::unfenced()) else {
+        panic!("rows are expected")
+    };
     rows.connect().await.unwrap();
     rows.apply(&[crate::places::upsert("a", "{}")]).await.unwrap();
     assert_eq!(

@@ -309,7 +309,9 @@ async fn a_changed_layout_moves_unchanged_rows() {
         change(&mut settings);
         let open = || {
             let config = SinkConfig::Local(local::Config::new(settings.clone()).unwrap());
-            let Sink::Rows(sink) = config.open(&binding("east", "apps"), &Term::unfenced()) else { panic!("rows are expected") };
+            let Sink::Rows(sink) = config.open(&binding("east", "apps"), &Term::unfenced()) else {
+                panic!("rows are expected")
+            };
             sink
         };
         // A process that ends before anything is written makes no difference, nor does a row that can't be known yet.

@@ -162,7 +162,8 @@ async fn two_leaders_that_write_all_the_time_never_write_after_one_another(place
         assert!(refused > 0 || number == 5, "term {} was never refused", number + 1);
     }
     let log = place.log(&name).await;
-    let terms: Vec<u64> = log.iter().map(|entry| entry.after.as_ref().unwrap()["term"].as_u64().unwrap()).collect();
+    let terms: Vec<u64> =
+        log.iter().map(|entry| entry.after.as_ref().unwrap()["term"].as_u64().unwrap()).collect();
     assert!(terms.is_sorted(), "an earlier term wrote after a later one: {terms:?}");
     assert_eq!(terms.last(), Some(&6));
     for (i, entry) in log.iter().enumerate() {

@@ -69,7 +69,9 @@ async fn certificates_are_checked_as_the_settings_say() {
             format!("postgres://{user}@{host}:{port}/postgres?sslmode={mode}&application_name={application}");
         let settings = Settings { dsn, tls: tls.clone(), ..place.settings() };
         let config = SinkConfig::Postgres(Config::new(settings).unwrap());
-        let Sink::Rows(mut sink) = config.open(&binding("east", "apps"), &Term::unfenced()) else { panic!("rows are expected") };
+        let Sink::Rows(mut sink) = config.open(&binding("east", "apps"), &Term::unfenced()) else {
+            panic!("rows are expected")
+        };
         sink.connect().await?;
         let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);

@@ -68,11 +68,12 @@ impl RowSink for Client {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.session = None;
         self.term.check()?;
-        let session = tokio::time::timeout(CONNECT_WITHIN, Session::open(&self.config, &self.binding, &self.term))
-            .await
-            .map_err(|_| SinkError::Unreachable {
-                message: format!("connecting to {} took too long", self.config.server()),
-            })??;
+        let session =
+            tokio::time::timeout(CONNECT_WITHIN, Session::open(&self.config, &self.binding, &self.term))
+                .await
+                .map_err(|_| SinkError::Unreachable {
+                    message: format!("connecting to {} took too long", self.config.server()),
+                })??;
         self.session = Some(session);
         Ok(())
     }
@@ -101,7 +102,12 @@ impl RowSink for Client {
     async fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
         self.term.check()?;
         let session = self.take_session()?;
-        let batch = Batch { session: &session, binding: &self.binding, term: &self.term, doing: self.doing("writing rows") };
+        let batch = Batch {
+            session: &session,
+            binding: &self.binding,
+            term: &self.term,
+            doing: self.doing("writing rows"),
+        };
         let (receipt, position) = batch.write(changes).await?;
         self.session = Some(Session { position, ..session });
         Ok(receipt)
@@ -110,7 +116,12 @@ impl RowSink for Client {
     async fn clear(&mut self) -> Result<Receipt, SinkError> {
         self.term.check()?;
         let session = self.take_session()?;
-        let batch = Batch { session: &session, binding: &self.binding, term: &self.term, doing: self.doing("removing rows") };
+        let batch = Batch {
+            session: &session,
+            binding: &self.binding,
+            term: &self.term,
+            doing: self.doing("removing rows"),
+        };
         let (receipt, position) = batch.clear(&self.config).await?;
         self.session = Some(Session { position, ..session });
         Ok(receipt)

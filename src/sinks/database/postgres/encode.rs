@@ -326,7 +326,7 @@ impl Statements {
             ),
             correct: format!(
                 "UPDATE {exports} e SET row_count = $5, digest = $6 WHERE {} AND position = $4 \
-                 AND (row_count, digest) IS DISTINCT FROM ($5, $6) AND ($7 = 0 OR writer_term <= $7)",
+                 AND (row_count, digest) IS DISTINCT FROM ($5, $6) AND ($7::bigint = 0 OR writer_term <= $7::bigint)",
                 of_binding("e")
             ),
             notify: "SELECT pg_notify($1, $2)",

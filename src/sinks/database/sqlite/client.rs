@@ -262,8 +262,7 @@ impl File {
         let doing = Doing { config: &self.config, what: "writing rows" };
         let mut write = || -> Result<Receipt, Stopped> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut batch =
-                Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
+            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
             for change in changes {
                 batch.take(change)?;
             }
@@ -276,8 +275,7 @@ impl File {
         let doing = Doing { config: &self.config, what: "removing rows" };
         let mut clear = || -> Result<Receipt, Stopped> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut batch =
-                Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
+            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
             let BindingName { cluster, inventory_namespace, inventory_name } = &self.binding;
             let mut some = transaction.prepare(&self.sql.some)?;
             loop {

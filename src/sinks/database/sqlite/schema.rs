@@ -173,10 +173,7 @@ pub(super) fn prepare(connection: &mut Connection, config: &Config) -> Result<()
                     config.path().display(),
                     column.name
                 ),
-                hint: format!(
-                    "add it ({}), or set spec.provisioning.mode to ensure",
-                    column.definition()
-                ),
+                hint: format!("add it ({}), or set spec.provisioning.mode to ensure", column.definition()),
             });
         }
     }
@@ -203,7 +200,9 @@ pub(super) fn prepare(connection: &mut Connection, config: &Config) -> Result<()
             None => vec![definition(table)],
             Some(lacks) => lacks
                 .iter()
-                .map(|column| format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name), column.definition()))
+                .map(|column| {
+                    format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name), column.definition())
+                })
                 .collect(),
         };
         transaction.execute_batch(&sql.join(";\n")).map_err(failed)?;

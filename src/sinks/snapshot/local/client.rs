@@ -30,7 +30,9 @@ pub fn open(config: &Config, binding: &BindingName, term: &Term) -> Sink {
             term: term.clone(),
             gate: Gate::default(),
         })),
-        LayoutMode::PerResource => Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone(), term.clone()))),
+        LayoutMode::PerResource => {
+            Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone(), term.clone())))
+        }
     }
 }
 

@@ -300,7 +300,9 @@ impl State {
             self.write(&chunk)?;
         }
         let mut lines = String::new();
+        self.manifest.check(&mut self.root)?;
         for path in &leaving {
+            self.manifest.check_clock()?;
             touch(&mut touched, path);
             receipt.files_removed += u64::from(self.root.remove(path)?);
             lines.push_str(&encode::del(path));
@@ -409,6 +411,7 @@ impl State {
         }
         self.manifest.append(&mut self.root, &lines, true)?;
         for (from, to) in &renames {
+            self.manifest.check_clock()?;
             self.root.rename(from, to)?;
         }
         self.root.prune(renames.iter().map(|(from, _)| &**from))?;
@@ -455,6 +458,7 @@ impl State {
         }
         self.manifest.append(&mut self.root, &lines, true)?;
         for (file, planned) in files.into_iter().zip(rows) {
+            self.manifest.check_clock()?;
             file.place(&mut self.root, &planned.path)?;
         }
         Ok(())
