@@ -29,9 +29,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 
 /// Session settings.
 ///
-/// The limits see to it that no lock outlives a writer that vanished, or that was stopped in the middle of a batch: its successor
-/// waits for no more than the one on idle transactions, in which nothing of ours ever takes seconds. The planner is told to go by the primary key
-/// always: a batch names rows, and a plan that was made while the table was still empty would read all of it for each.
+/// The limits see to it that no lock outlives a writer that vanished, or that was stopped in the middle of a batch: its
+/// successor waits for no more than the one on idle transactions, in which nothing of ours ever takes seconds. The
+/// planner is told to go by the primary key always: a batch names rows, and a plan that was made while the table was still empty would read all of it for each.
 const SESSION: &str = "SET statement_timeout = '300s'; SET lock_timeout = '60s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET jit = off; SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
