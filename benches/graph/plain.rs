@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
-use kollect_dataflows::data::{Row, RowParts, TargetName};
-use kollect_dataflows::extract::{Document, Profile, Projection};
+use kollect_dataflows::data::{Row, TargetName};
 
-use super::subject::{Feed, List, MOVING, Subject, profile};
+use super::subject::{Extractor, Feed, List, MOVING, Subject};
 use crate::support::objects::{Deployment, number_of};
 
 /// Objects of a list that may wait: about as many bytes as wait for the graph.
@@ -20,8 +19,7 @@ const WAITING: usize = 700;
 type Key = (usize, String, String);
 
 pub(crate) struct Plain {
-    profile: Arc<Profile>,
-    projection: Projection,
+    extractor: Extractor,
     targets: [Arc<TargetName>; 2],
     rows: HashMap<Key, Row>,
     closed: bool,
@@ -32,11 +30,9 @@ pub(crate) struct Plain {
 
 impl Plain {
     pub(crate) fn start() -> Self {
-        let profile = profile();
         let (sender, changes) = channel();
         Self {
-            projection: Projection::new([profile.as_ref()], []),
-            profile,
+            extractor: Extractor::new(),
             targets: ["deployments", "others"].map(|name| Arc::new(TargetName::new("platform", name))),
             rows: HashMap::new(),
             closed: false,
@@ -48,16 +44,7 @@ impl Plain {
 
     /// Puts an object's row into the map; whether it differs.
     fn put(&mut self, target: usize, Deployment { namespace, name, json }: Deployment) -> bool {
-        let document = Document::parse_projected(&json, &self.projection).unwrap();
-        let row = Row::new(RowParts {
-            target: &self.targets[target],
-            gvk: self.profile.gvk(),
-            namespace: document.namespace(),
-            name: document.name(),
-            uid: document.uid(),
-            attributes: &self.profile.evaluate(&document).attributes,
-            incomplete: &[],
-        });
+        let row = self.extractor.row(&self.targets[target], &json);
         let before = self.rows.insert((target, namespace, name), row.clone());
         before.is_none_or(|before| before != row)
     }

@@ -29,6 +29,8 @@ ratio: both ran one after the other on the same machine.
 - Where there is one time, the work was done once, or so rarely that p50 and p99 are the same.
 - `rows changed` counts the deltas that came out. In a relist without changes there may be none, or the bench fails. What its two kinds
   differ by is extraction: an object whose version is known is not even read.
+- The target for 1,000 changes at once was set from a graph that got rows, so extraction is taken off there; in the tables it is part of
+  the batch.
 - The namespace has 5,000 rows. The target that is added reads all objects anew, from a list of its own.
 ";
 
@@ -139,6 +141,7 @@ fn targets(sizes: &[Size], churn: &Churn, factor: f64) -> String {
     let ratio = |size: &Size| {
         of(&size.plain, Work::OneChange).p50.as_secs_f64() / one(size, Work::OneChange).p50.as_secs_f64()
     };
+    let batch = one(small, Work::Batch).p50.saturating_sub(one(small, Work::Extraction).p50);
     let lines = [
         other("deltas of one change", "1", one(small, Work::OneChange).deltas.to_string()),
         Target {
@@ -149,7 +152,7 @@ fn targets(sizes: &[Size], churn: &Churn, factor: f64) -> String {
         },
         time("one change at 100,000 rows, p99", "300 µs", one(small, Work::OneChange).p99),
         time("one change at 1,000,000 rows, p99", "500 µs", one(large, Work::OneChange).p99),
-        time("1,000 changes at once at 100,000 rows", "8 ms", one(small, Work::Batch).p50),
+        time("1,000 changes at once at 100,000 rows, less their extraction", "8 ms", batch),
         other("one change at 100,000 rows, plain ÷ graph", "≥ 300", digits(ratio(small))),
         other("one change at 1,000,000 rows, plain ÷ graph", "≥ 300", digits(ratio(large))),
         other("100,000 rows, MiB after the load", "≤ 128", digits(resident(small))),

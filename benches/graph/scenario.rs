@@ -1,14 +1,17 @@
 //! Everything that is measured at one size, in order.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use kollect_dataflows::data::TargetName;
 use serde::{Deserialize, Serialize};
 
-use super::subject::{List, Objects, Subject};
+use super::subject::{Extractor, List, Objects, Subject};
 use crate::support::memory::{self, Memory};
 use crate::support::objects::{Deployment, mix};
 use crate::support::run::repeat;
@@ -27,6 +30,7 @@ pub(crate) enum Work {
     SameContent,
     OneChange,
     Batch,
+    Extraction,
     Steady,
     Close,
     Open,
@@ -43,6 +47,7 @@ impl Work {
             Self::SameContent => "relist, same content in new versions",
             Self::OneChange => "one change",
             Self::Batch => "1,000 changes at once",
+            Self::Extraction => "extraction of 1,000 objects alone",
             Self::Steady => "steady 1,000 changes/s, each",
             Self::Close => "a namespace closes",
             Self::Open => "a namespace opens",
@@ -114,6 +119,7 @@ pub(crate) fn run(subject: &mut dyn Subject, extent: Extent, progress: &Progress
     assert_eq!(course.once(Work::SameContent, |subject| subject.list(List { version: 2, ..list })), 0);
     course.changes(Work::OneChange, extent.changes, 1);
     course.changes(Work::Batch, extent.batches, BATCH.min(extent.rows / 2));
+    course.extraction(extent.batches, BATCH.min(extent.rows / 2));
     course.steady(extent.steady);
     course.moves(extent.moves);
     course.content += 1;
@@ -174,6 +180,21 @@ impl Course<'_> {
             time
         });
         self.end(work, times, count);
+    }
+
+    /// What of a batch is extraction.
+    fn extraction(&mut self, times: u64, count: u64) {
+        self.begin(Work::Extraction);
+        let (extractor, target) = (Extractor::new(), Arc::new(TargetName::new("platform", "deployments")));
+        let times = repeat(times, LIMIT, |_| {
+            let objects = self.changed(count);
+            let start = Instant::now();
+            for object in &objects {
+                black_box(extractor.row(&target, &object.json));
+            }
+            start.elapsed()
+        });
+        self.end(Work::Extraction, times, 0);
     }
 
     /// One change each millisecond from another thread, which waits for nothing: how long it takes from feeding it until it is out.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kollect_dataflows::data::Gvk;
-use kollect_dataflows::extract::{AttributeSpec, Profile, ProfileSpec};
+use kollect_dataflows::data::{Gvk, Row, RowParts, TargetName};
+use kollect_dataflows::extract::{AttributeSpec, Document, Profile, ProfileSpec, Projection};
 
 use crate::support::objects::{ATTRIBUTES, Deployment, deployment_in, mix, namespace};
 
@@ -79,4 +79,30 @@ pub(crate) fn profile() -> Arc<Profile> {
         .into();
     let gvk = Gvk::new("apps", "v1", "Deployment");
     Arc::new(Profile::compile(&ProfileSpec { gvk, attributes, ..ProfileSpec::default() }).unwrap())
+}
+
+/// Makes rows of objects, as the graph does.
+pub(crate) struct Extractor {
+    profile: Arc<Profile>,
+    projection: Projection,
+}
+
+impl Extractor {
+    pub(crate) fn new() -> Self {
+        let profile = profile();
+        Self { projection: Projection::new([profile.as_ref()], []), profile }
+    }
+
+    pub(crate) fn row(&self, target: &Arc<TargetName>, json: &[u8]) -> Row {
+        let document = Document::parse_projected(json, &self.projection).unwrap();
+        Row::new(RowParts {
+            target,
+            gvk: self.profile.gvk(),
+            namespace: document.namespace(),
+            name: document.name(),
+            uid: document.uid(),
+            attributes: &self.profile.evaluate(&document).attributes,
+            incomplete: &[],
+        })
+    }
 }

@@ -18,7 +18,7 @@ use timely::WorkerConfig;
 use super::deferred;
 
 /// Merging begins when more than one in so many updates of an arrangement is outside its largest batch.
-const SLACK: usize = 15;
+const SLACK: usize = 20;
 
 /// Arrangements of fewer updates may lie as they like.
 const SMALL: usize = 1 << 10;
@@ -37,7 +37,7 @@ const DROPPED: usize = 1 << 9;
 const ROWS: usize = 2;
 
 /// So many portions may wait until there is nothing else to do: most often changes come in bursts.
-const BACKLOG: usize = 1 << 10;
+const BACKLOG: usize = 1 << 11;
 
 /// Over about how many rows it is seen whether some go.
 const RECENT: usize = 1 << 14;
