@@ -134,7 +134,7 @@ async fn cut_off_from_its_lease_in_the_middle_of_a_renewal(world: &mut World) {
         n += 1;
         world.set("steady", &n.to_string()).await;
         world.set(&format!("steady-{n}"), "1").await;
-        assert!(n < 10_000, "it never stops");
+        assert!(n < 500, "it never stops");
         tokio::task::yield_now().await;
         // One change of the row is one entry in the log only if it is not overtaken.
         world.table.expect(&world.rows).await;

@@ -52,6 +52,13 @@ impl Operator {
         self.says("the destination is up to date").await;
     }
 
+    /// It has delivered nothing before it was the leader.
+    pub(crate) fn wrote_only_as_leader(&self) {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let (led, delivered) = (log.find(" leading "), log.find("the destination is up to date"));
+        assert!(led.is_some() && (delivered.is_none() || led < delivered), "{log}");
+    }
+
     /// Waits until the process has ended by itself; its exit code.
     pub(crate) async fn ends(&mut self) -> i32 {
         let mut code = None;
@@ -236,6 +243,7 @@ impl World {
     pub(crate) async fn goes_on(&mut self, leader: Operator) {
         self.leads(&leader).await;
         leader.is_live().await;
+        leader.wrote_only_as_leader();
         self.is_exact().await;
         self.set("pulse", &leader.name).await;
         self.is_exact().await;
