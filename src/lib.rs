@@ -7,12 +7,15 @@
 //!           sources ──►│            │                     operator and cli run it
 //!                      └─► status ◄─┘
 //! ```
+//!
+//! Of several operators the one that holds the [`lease`] writes.
 
 pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod engine;
 pub mod export;
+pub mod lease;
 pub mod manifests;
 pub mod operator;
 pub mod probes;

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
-//! runtime works out the difference. It never waits for the API server, nor for a sink: Secrets are read, sinks are probed, and status
-//! is written by tasks beside it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
+//! runtime works out the difference. With leader election it does so as a warm standby until it holds the lease: everything is
+//! read, and nothing is written, neither rows nor status. It never waits for the API server, nor for a sink: Secrets are read, sinks are
+//! probed, and status is written by tasks beside it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
 //! is told so, because one that lacks a target would take back its rows.
 
 mod errands;
@@ -33,9 +34,10 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{GROUP, VERSION};
 use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
 use crate::engine::{GraphClosed, StartError};
+use crate::lease::{self, Election, Leadership};
 use crate::probes::Probes;
 use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
-use crate::sinks::EndpointPolicy;
+use crate::sinks::{EndpointPolicy, Term};
 use crate::sources::kubernetes::KubernetesSource;
 use crate::sources::{Mode, Source, SourceProblem};
 use crate::status::{self, Wanted, Writer};
@@ -59,6 +61,22 @@ pub struct Options {
     pub scrub_keys: Vec<String>,
     /// Threads of the graph.
     pub workers: usize,
+    /// The lease that decides whether this process writes; it always does when there is none.
+    pub lease: Option<lease::Settings>,
+    /// Is told whether the process is of use, as that changes.
+    pub readiness: watch::Sender<Readiness>,
+}
+
+/// Of what use a process is at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// It has not read everything yet, and does not lead.
+    #[default]
+    Starting,
+    /// It does not lead; it has read everything, so that it can begin to write at once when it does.
+    WarmStandby,
+    /// It leads, and knows what is to be done.
+    Leader,
 }
 
 /// Why an operator ended before it was told to. Whoever runs the process must act; starting again is safe.
@@ -70,37 +88,55 @@ pub enum OperatorError {
     /// The graph ended.
     #[error(transparent)]
     Graph(#[from] GraphClosed),
+    /// Another process may be the leader now. Nobody has to act but whatever starts the process again.
+    #[error("{message}; the process ends so that nothing of its term is left, and is to be started again")]
+    LeadershipLost {
+        /// How that came.
+        message: String,
+    },
 }
 
-/// Runs the pipelines of a cluster until `stop` fires, then delivers what is waiting, and returns the last state.
+/// Runs the pipelines of a cluster until `stop` fires, then delivers what is waiting, gives the lease back, and returns the last
+/// state.
 ///
 /// # Errors
-/// [`OperatorError`]: the graph can't be started, or ended by itself.
+/// [`OperatorError`]: the graph can't be started, or ended by itself, or the lease was lost. Work on files may still be
+/// under way then, so the process must end.
 pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<Report, OperatorError> {
     let source: Arc<dyn Source> = Arc::new(KubernetesSource::new(client.clone()));
     let resources = Resources::watch(&source, &stop);
-    let (statuses, wanted) = watch::channel(Vec::new());
-    tokio::spawn(Writer::new(client.clone()).run(wanted, stop.clone()));
+    let election = options.lease.clone().map(|settings| lease::enter(client.clone(), settings));
     tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
-    let runtime = Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?;
+    let runtime = Runtime::standby(Arc::clone(&source), Mode::Follow, options.workers)?;
     let mut operator = Operator {
         previews: Previews::start(runtime.sampler(), &stop),
         runtime,
         probes: Probes::start(Arc::clone(&source), &stop),
         errands: Errands::start(client.clone(), &stop),
         catalog: Catalog::default(),
-        secrets: Secrets::start(client, &stop),
-        statuses,
+        secrets: Secrets::start(client.clone(), &stop),
+        statuses: watch::Sender::default(),
+        client,
         resources,
         options,
         planned: None,
+        term: None,
     };
-    operator.until(&stop).await?;
+    operator.until(election.as_ref(), &stop).await?;
     tracing::info!("delivering what is waiting");
-    Ok(operator.runtime.stop().await)
+    let report = operator.runtime.stop().await;
+    if let Some(election) = election {
+        if let Leadership::Lost { message } = &*election.leadership().borrow() {
+            return Err(OperatorError::LeadershipLost { message: message.clone() });
+        }
+        // Only now: until here the term was needed.
+        election.leave().await;
+    }
+    Ok(report)
 }
 
 struct Operator {
+    client: Client,
     runtime: Runtime,
     catalog: Catalog,
     secrets: Secrets,
@@ -112,10 +148,21 @@ struct Operator {
     resources: Resources,
     options: Options,
     planned: Option<(Input, Plan)>,
+    /// The term in which this process writes; nothing while it stands by.
+    term: Option<Term>,
 }
 
 impl Operator {
-    async fn until(&mut self, stop: &CancellationToken) -> Result<(), OperatorError> {
+    async fn until(
+        &mut self,
+        election: Option<&Election>,
+        stop: &CancellationToken,
+    ) -> Result<(), OperatorError> {
+        let mut leadership = match election {
+            Some(election) => election.leadership(),
+            None => watch::channel(Leadership::Leading(Term::unfenced())).1,
+        };
+        leadership.mark_changed();
         let mut resources_changed = self.resources.changed.subscribe();
         let mut state_changed = self.runtime.changes();
         let mut secrets_changed = self.secrets.changes();
@@ -123,6 +170,14 @@ impl Operator {
         let mut previews_changed = self.previews.changes();
         loop {
             tokio::select! {
+                Ok(()) = leadership.changed() => {
+                    let now = leadership.borrow_and_update().clone();
+                    match now {
+                        Leadership::Standby => {}
+                        Leadership::Leading(term) => self.lead(term, stop),
+                        Leadership::Lost { message } => return Err(OperatorError::LeadershipLost { message }),
+                    }
+                }
                 () = stop.cancelled() => return Ok(()),
                 _ = resources_changed.changed() => {
                     tokio::time::sleep(SETTLE).await;
@@ -138,7 +193,18 @@ impl Operator {
                 }
             }
             self.tell_status();
+            self.tell_readiness();
         }
+    }
+
+    /// Begins to write, rows and status, until the term is over.
+    fn lead(&mut self, term: Term, stop: &CancellationToken) {
+        self.runtime.lead(term.clone(), self.planned.as_ref().map(|(_, plan)| plan));
+        let (writer, wanted) = (Writer::new(self.client.clone()), self.statuses.subscribe());
+        let (own, stop) = (term.clone(), stop.clone());
+        tokio::spawn(async move { own.during(writer.run(wanted, stop)).await });
+        self.term = Some(term);
+        self.probe();
     }
 
     fn plan(&mut self) -> Result<(), OperatorError> {
@@ -166,19 +232,43 @@ impl Operator {
             );
             self.runtime.apply(&plan)?;
         }
-        self.probes.want(probing::wanted(&input, &plan, &self.catalog));
-        self.previews.want(probing::previews(&input, &plan));
         self.planned = Some((input, plan));
+        self.probe();
         Ok(())
     }
 
+    /// Has sinks and connection tests probed and previews made, by the leader alone.
+    fn probe(&self) {
+        if let (Some(_), Some((input, plan))) = (&self.term, &self.planned) {
+            self.probes.want(probing::wanted(input, plan, &self.catalog));
+            self.previews.want(probing::previews(input, plan));
+        }
+    }
+
     fn tell_status(&self) {
-        if let Some((input, plan)) = &self.planned {
+        if let (Some(_), Some((input, plan))) = (&self.term, &self.planned) {
             let probes = self.probes.report();
             self.errands.want(probing::errands(input, &probes));
             let (report, previews) = (self.runtime.report(), self.previews.made());
             self.statuses.send_replace(status::statuses(input, plan, &report, &probes, &previews));
         }
+    }
+
+    fn tell_readiness(&self) {
+        let now = match (&self.term, &self.planned) {
+            (_, None) => Readiness::Starting,
+            (Some(_), Some(_)) => Readiness::Leader,
+            (None, Some(_)) if self.runtime.has_read_everything() => Readiness::WarmStandby,
+            (None, Some(_)) => Readiness::Starting,
+        };
+        self.options.readiness.send_if_modified(|readiness| {
+            let changed = *readiness != now;
+            if changed {
+                tracing::debug!(readiness = ?now, "readiness changed");
+            }
+            *readiness = now;
+            changed
+        });
     }
 }
 

@@ -23,5 +23,7 @@ mod rows;
 mod server;
 #[path = "sinks/sqlite.rs"]
 mod sqlite;
+#[path = "sinks/terms.rs"]
+mod terms;
 #[path = "sinks/tls.rs"]
 mod tls;

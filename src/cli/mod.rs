@@ -21,6 +21,7 @@ pub mod crds;
 pub mod explain;
 pub mod failure;
 mod help;
+mod leader_election;
 pub mod operator;
 pub mod output;
 pub mod preview;
@@ -85,9 +86,14 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
 
 /// Runs a subcommand that waits for files, sockets or timers.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::configuration(format!("the async runtime can't start: {error}")))?
-        .block_on(future)
+        .map_err(|error| Failure::configuration(format!("the async runtime can't start: {error}")))?;
+    let done = runtime.block_on(future);
+    if done.is_err() {
+        // Threads may still be writing files, in a term that is over: nobody waits for them.
+        runtime.shutdown_background();
+    }
+    done
 }

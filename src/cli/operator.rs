@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use tokio::sync::watch;
 
 use super::failure::{Failure, Outcome};
+use super::leader_election::LeaderElectionArgs;
 use super::signals;
 use crate::operator;
 use crate::sinks::{EndpointPolicy, Network};
@@ -50,16 +52,20 @@ pub struct OperatorArgs {
     /// Threads that keep the rows up to date; results do not depend on it
     #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]
     pub workers: NonZeroUsize,
+    /// Several replicas.
+    #[command(flatten)]
+    pub leader_election: LeaderElectionArgs,
 }
 
 /// Runs `kollect operator`; ends with SIGTERM or SIGINT, after what is pending has been exported.
 ///
 /// # Errors
-/// The cluster can't be reached, or the graph ended by itself.
+/// The cluster can't be reached, the graph ended by itself, or another process may be the leader now.
 pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
     let client = kubernetes::client(args.kubeconfig.as_deref(), args.context.as_deref())
         .await
         .map_err(|error| Failure::configuration(error.to_string()))?;
+    let lease = args.leader_election.settings(client.default_namespace())?;
     let stop = signals::stop_on_signal()
         .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
     let options = operator::Options {
@@ -68,6 +74,8 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
             .with_sockets(args.allow_local_sinks),
         scrub_keys: args.scrub_keys,
         workers: args.workers.get(),
+        lease,
+        readiness: watch::Sender::default(),
     };
     operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok(Outcome::Done)

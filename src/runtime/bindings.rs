@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{BindingPlan, InventoryPlan, SinkName};
 use crate::engine::{Engine, InventoryName, Snapshot, Subscriber, View};
 use crate::export::{Binding, BindingStatus, Finished, Inbox, Look, Options, Resumption};
-use crate::sinks::{DeletionPolicy, Rows, Sink};
+use crate::sinks::{DeletionPolicy, Rows, Sink, Term};
 
 /// How long a binding that ends may take to deliver what is waiting.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -33,12 +33,14 @@ struct Running {
     stop: CancellationToken,
     status: watch::Receiver<BindingStatus>,
     subscriber: Arc<dyn Subscriber>,
-    task: JoinHandle<Finished>,
+    /// Gives nothing when the term was over first.
+    task: JoinHandle<Option<Finished>>,
 }
 
 /// All bindings of the process.
 pub(super) struct Bindings {
     engine: Arc<Engine>,
+    term: Term,
     running: BTreeMap<BindingKey, Running>,
     /// Bindings that can't run now but left what they exported; their deletion policies still count.
     dormant: BTreeMap<BindingKey, BindingPlan>,
@@ -49,9 +51,12 @@ pub(super) struct Bindings {
 }
 
 impl Bindings {
-    pub(super) fn new(engine: Arc<Engine>, changed: Arc<watch::Sender<u64>>) -> Self {
+    /// No binding is ever polled again once the term is over, wherever it was: what it was about to write is not written, and a
+    /// transaction that it had begun is rolled back with its connection.
+    pub(super) fn new(engine: Arc<Engine>, term: Term, changed: Arc<watch::Sender<u64>>) -> Self {
         Self {
             engine,
+            term,
             running: BTreeMap::new(),
             dormant: BTreeMap::new(),
             ending: BTreeMap::new(),
@@ -106,13 +111,14 @@ impl Bindings {
                 continue;
             }
             let predecessor = self.ending.remove(&key);
+            let term = self.term.clone();
             let task = self.tasks.spawn(async move {
                 if let Some(predecessor) = predecessor {
                     // A panic of the predecessor is its own affair.
                     let _ = predecessor.await;
                 }
-                let sink = spec.config.open(&spec.name);
-                remove_exported(&spec, sink).await;
+                let sink = spec.config.open(&spec.name, &term);
+                term.during(remove_exported(&spec, sink)).await;
             });
             self.ending.insert(key, task);
         }
@@ -126,19 +132,19 @@ impl Bindings {
         };
         let options = Options { min_interval: spec.min_interval, drain_timeout: DRAIN };
         let label = format!("{} → {}", spec.name, key.sink);
-        let binding = Binding::new(label, spec.config.open(&spec.name), ask, options);
+        let binding = Binding::new(label, spec.config.open(&spec.name, &self.term), ask, options);
         let (inbox, status) = (binding.inbox(), binding.status());
         let subscriber: Arc<dyn Subscriber> = Arc::new(Subscribed(inbox));
         self.engine.subscribe(&key.inventory, Arc::clone(&subscriber));
         let stop = CancellationToken::new();
         let predecessor = self.ending.remove(&key);
-        let stopped = stop.clone();
+        let (stopped, term) = (stop.clone(), self.term.clone());
         let task = self.tasks.spawn(async move {
             if let Some(predecessor) = predecessor {
                 // A panic of the predecessor is its own affair.
                 let _ = predecessor.await;
             }
-            binding.run(stopped).await
+            term.during(binding.run(stopped)).await
         });
         let (mut watched, changed) = (status.clone(), Arc::clone(&self.changed));
         self.tasks.spawn(async move {
@@ -153,10 +159,11 @@ impl Bindings {
         let Running { spec, stop, subscriber, task, .. } = running;
         self.engine.unsubscribe(&key.inventory, &subscriber);
         stop.cancel();
+        let term = self.term.clone();
         let task = self.tasks.spawn(async move {
-            let Ok(finished) = task.await else { return };
+            let Ok(Some(finished)) = task.await else { return };
             if clear {
-                remove_exported(&spec, finished.sink).await;
+                term.during(remove_exported(&spec, finished.sink)).await;
             }
         });
         self.ending.insert(key, task);
@@ -179,8 +186,9 @@ impl Bindings {
         let mut last = BTreeMap::new();
         for (key, running) in std::mem::take(&mut self.running) {
             let status = match running.task.await {
-                Ok(finished) => finished.status,
-                Err(_panicked) => running.status.borrow().clone(),
+                Ok(Some(finished)) => finished.status,
+                // Its term was over, or it panicked.
+                Ok(None) | Err(_) => running.status.borrow().clone(),
             };
             last.insert(key, (running.spec.config.describe(), status));
         }

@@ -28,6 +28,7 @@ pub use store::{ObjectStore, namespaces, watch_objects};
 use crate::catalog::Plan;
 use crate::engine::{self, Engine, GraphClosed, InventoryName, StartError, Subscriber};
 use crate::export::{BindingStatus, Phase};
+use crate::sinks::Term;
 use crate::sources::{Mode, Source};
 use bindings::Bindings;
 use watches::Watches;
@@ -56,16 +57,29 @@ impl Report {
 pub struct Runtime {
     engine: Arc<Engine>,
     watches: Watches,
-    bindings: Bindings,
+    /// Nothing in a standby.
+    bindings: Option<Bindings>,
     changed: Arc<watch::Sender<u64>>,
 }
 
 impl Runtime {
-    /// Starts the graph; nothing is read or written before [`Runtime::apply`].
+    /// Starts the graph; nothing is read or written before [`Runtime::apply`]. There is no lease, so what is written is not
+    /// fenced.
     ///
     /// # Errors
     /// [`StartError`]: the system refuses the threads.
     pub fn start(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
+        let mut runtime = Self::standby(source, mode, workers)?;
+        runtime.lead(Term::unfenced(), None);
+        Ok(runtime)
+    }
+
+    /// Starts the graph of a standby: what plans ask for is read and kept up to date, and nothing is written before
+    /// [`Runtime::lead`].
+    ///
+    /// # Errors
+    /// [`StartError`]: the system refuses the threads.
+    pub fn standby(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
         let engine = Arc::new(Engine::start(workers)?);
         let changed = Arc::new(watch::Sender::new(0));
         let mut engine_changes = engine.changes();
@@ -75,12 +89,17 @@ impl Runtime {
                 merged.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self {
-            watches: Watches::new(Arc::clone(&engine), source, mode),
-            bindings: Bindings::new(Arc::clone(&engine), Arc::clone(&changed)),
-            engine,
-            changed,
-        })
+        Ok(Self { watches: Watches::new(Arc::clone(&engine), source, mode), bindings: None, engine, changed })
+    }
+
+    /// Begins to write, in this term, what the last plan that was applied wants. Each binding finds out first what its
+    /// destination holds.
+    pub fn lead(&mut self, term: Term, plan: Option<&Plan>) {
+        let mut bindings = Bindings::new(Arc::clone(&self.engine), term, Arc::clone(&self.changed));
+        if let Some(plan) = plan {
+            bindings.apply(&plan.inventories);
+        }
+        self.bindings = Some(bindings);
     }
 
     /// Brings everything in line with a plan.
@@ -90,7 +109,9 @@ impl Runtime {
     pub fn apply(&mut self, plan: &Plan) -> Result<(), GraphClosed> {
         let actions = self.engine.apply(plan)?;
         // Bindings before sources, so that they see every delta; they wait for hydration by themselves.
-        self.bindings.apply(&plan.inventories);
+        if let Some(bindings) = &mut self.bindings {
+            bindings.apply(&plan.inventories);
+        }
         self.watches.act(actions);
         Ok(())
     }
@@ -107,7 +128,13 @@ impl Runtime {
 
     /// The state of everything.
     pub fn report(&self) -> Report {
-        Report { engine: self.engine.report(), bindings: self.bindings.statuses() }
+        let bindings = self.bindings.as_ref().map(Bindings::statuses).unwrap_or_default();
+        Report { engine: self.engine.report(), bindings }
+    }
+
+    /// Whether the first list of every target has ended one way or the other.
+    pub fn has_read_everything(&self) -> bool {
+        !self.engine.report().targets.values().any(|target| target.pending)
     }
 
     /// Counts changes of what [`Runtime::report`] shows.
@@ -158,7 +185,10 @@ impl Runtime {
                 break;
             }
         }
-        let bindings = self.bindings.stop().await;
+        let bindings = match &mut self.bindings {
+            Some(bindings) => bindings.stop().await,
+            None => BTreeMap::new(),
+        };
         Report { engine: self.engine.report(), bindings }
     }
 }

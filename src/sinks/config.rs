@@ -9,7 +9,7 @@ use super::database::postgres;
 #[cfg(feature = "sqlite")]
 use super::database::sqlite;
 use super::snapshot::local;
-use super::{BindingName, Place, Preview, Sink, SinkError};
+use super::{BindingName, Place, Preview, Sink, SinkError, Term};
 
 /// What a sink may do to a destination that is not ready for it (`spec.provisioning.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,18 +128,18 @@ impl SinkConfig {
         }
     }
 
-    /// A sink for one binding. Does no I/O: that begins with `connect`.
-    pub fn open(&self, binding: &BindingName) -> Sink {
+    /// A sink for one binding, which writes in that term. Does no I/O: that begins with `connect`.
+    pub fn open(&self, binding: &BindingName, term: &Term) -> Sink {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
-                Sink::Rows(Box::new(postgres::Client::new(config.clone(), binding.clone())))
+                Sink::Rows(Box::new(postgres::Client::new(config.clone(), binding.clone(), term.clone())))
             }
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => {
-                Sink::Rows(Box::new(sqlite::Client::new(config.clone(), binding.clone())))
+                Sink::Rows(Box::new(sqlite::Client::new(config.clone(), binding.clone(), term.clone())))
             }
-            Self::Local(config) => local::open(config, binding),
+            Self::Local(config) => local::open(config, binding, term),
         }
     }
 }

@@ -18,6 +18,13 @@ pub enum SinkError {
         /// What broke off.
         message: String,
     },
+    /// Another process is the leader: this one's term is over, or the destination has been told of a later one. Nobody has
+    /// to act: the other one writes.
+    #[error("{message}")]
+    Fenced {
+        /// Who says so.
+        message: String,
+    },
     /// The destination refuses the credentials or the permission. The operator of the sink must act.
     #[error("{message}; {hint}")]
     Denied {
@@ -76,6 +83,7 @@ impl SinkError {
             Self::Unreachable { .. } => "SinkUnreachable",
             Self::Interrupted { .. } => "ExportUnavailable",
             Self::Forbidden { .. } => "EndpointForbidden",
+            Self::Fenced { .. } => "Fenced",
             Self::Denied { .. }
             | Self::Shape { .. }
             | Self::Row { .. }
@@ -86,7 +94,7 @@ impl SinkError {
 
     /// Whether the same batch may go through later without anybody's help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Interrupted { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Fenced { .. })
     }
 }
 

@@ -18,6 +18,7 @@ mod path;
 mod place;
 mod preview;
 pub mod snapshot;
+mod term;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub use error::{ConfigError, SinkError};
 pub use guard::{EndpointPolicy, Network, NetworkError, Refused, ResolveError};
 pub use place::Place;
 pub use preview::Preview;
+pub use term::Term;
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share
 /// a destination never touch each other's rows.
@@ -107,6 +109,10 @@ pub trait Rows: Send {
 }
 
 /// A destination that takes changes of single rows.
+///
+/// It writes in a [`Term`], which it is opened with. Once that is over nothing is written, nor is a batch that has begun
+/// committed. A destination that can keep a number is told that of the term by [`RowSink::connect`], and from then on refuses
+/// writers of earlier terms, within the same transaction as what they write.
 #[async_trait]
 pub trait RowSink: Send {
     /// Connects, creates what is missing and checks that what is there has the expected shape. Called first, and again

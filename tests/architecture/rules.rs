@@ -60,6 +60,11 @@ pub(crate) const RULES: &[Rule] = &[
         why: "a probe looks at a sink or an object and runs nothing, whoever asks for it",
     },
     Rule {
+        module: "lease",
+        may_name: &["sinks"],
+        why: "who leads is decided without knowing what a leader does; it gives out the term in which sinks write",
+    },
+    Rule {
         module: "status",
         may_name: &["api", "catalog", "engine", "export", "probes", "runtime", ROWS],
         why: "status says what plan, engine, exports and probes report, and decides nothing",
@@ -73,8 +78,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         module: "operator",
         may_name: &[
-            "api", "catalog", "engine", "export", "probes", "runtime", "sinks", "sources", "status", ROWS,
-            EXTRACTION,
+            "api", "catalog", "engine", "export", "lease", "probes", "runtime", "sinks", "sources", "status",
+            ROWS, EXTRACTION,
         ],
         why: "the operator runs in a cluster whatever started it, so it knows neither files nor the command line",
     },
@@ -85,6 +90,7 @@ pub(crate) const RULES: &[Rule] = &[
             "catalog",
             "engine",
             "export",
+            "lease",
             "manifests",
             "operator",
             "runtime",

@@ -525,6 +525,8 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
         endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
         workers: 1,
         scrub_keys: Vec::new(),
+        lease: None,
+        readiness: Default::default(),
     };
     proxy.stall(&["PATCH ", "/secrets/other"]);
     // That namespaces can't be listed is nothing to a target that selects none.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use kollect::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
 use kollect::sinks::snapshot::local;
-use kollect::sinks::{DocumentSink, Receipt, Rows, Sink, SinkConfig, SinkError};
+use kollect::sinks::{DocumentSink, Receipt, Rows, Sink, SinkConfig, SinkError, Term};
 use kollect_dataflows::data::{Row, TargetName};
 use serde_json::Value;
 
@@ -36,9 +36,13 @@ async fn replace(
 }
 
 fn open(directory: &Path, format: Format, cluster: &str) -> Box<dyn DocumentSink> {
+    open_in(directory, format, cluster, &Term::unfenced())
+}
+
+fn open_in(directory: &Path, format: Format, cluster: &str, term: &Term) -> Box<dyn DocumentSink> {
     let settings =
         local::Settings { endpoint: directory.display().to_string(), format, ..local::Settings::default() };
-    match SinkConfig::Local(local::Config::new(settings).unwrap()).open(&binding(cluster, "apps")) {
+    match SinkConfig::Local(local::Config::new(settings).unwrap()).open(&binding(cluster, "apps"), term) {
         Sink::Document(sink) => sink,
         Sink::Rows(_) => panic!("this sink takes single rows"),
     }
@@ -310,7 +314,9 @@ async fn a_file_a_row_takes_the_place_of_the_document_and_back() {
         ..local::Settings::default()
     };
     let config = SinkConfig::Local(local::Config::new(settings).unwrap());
-    let Sink::Rows(mut rows) = config.open(&binding("", "apps")) else { panic!("rows are expected") };
+    let Sink::Rows(mut rows) = config.open(&binding("", "apps"), &Term::unfenced()) else {
+        panic!("rows are expected")
+    };
     rows.connect().await.unwrap();
     rows.apply(&[crate::places::upsert("a", "{}")]).await.unwrap();
     assert_eq!(
@@ -449,4 +455,49 @@ fn more_documents_than_threads_are_written_at_a_time() {
     let inserted: u64 =
         written.expect("they wait for each other").iter().map(|receipt| receipt.inserted).sum();
     assert_eq!(inserted, 300);
+}
+
+/// Rows that come to their end only after a new leader has connected.
+struct Overtaken {
+    rows: Chunks,
+    leader: Box<dyn DocumentSink>,
+}
+
+#[async_trait]
+impl Rows for Overtaken {
+    async fn next(&mut self) -> Option<Vec<Row>> {
+        let next = self.rows.next().await;
+        if next.is_none() {
+            self.leader.connect().await.unwrap();
+        }
+        next
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_an_earlier_term_is_not_published_once_a_later_leader_has_connected() {
+    let term = |number| Term::new(number, tokio::time::Instant::now() + std::time::Duration::from_secs(3600));
+    for (format, path) in [(Format::Yaml, YAML), (Format::Json, JSON)] {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |number| open_in(directory.path(), format, "", &term(number));
+        let path = directory.path().join(path);
+        let rows = [row("web", "a", r#"{"n":1}"#), row("web", "b", "{}"), row("web", "c", "{}")];
+        let mut old = open(5);
+        old.connect().await.unwrap();
+        replace(&mut *old, &rows[..2], &[]).await.unwrap();
+        let before = fs::read(&path).unwrap();
+
+        let leader = open(6);
+        let mut overtaken = Overtaken { rows: Chunks(rows.to_vec().into_iter()), leader };
+        let refused = old.replace(&mut overtaken, &[]).await;
+        assert!(matches!(refused, Err(SinkError::Fenced { .. })), "{refused:?}");
+        assert!(matches!(old.connect().await, Err(SinkError::Fenced { .. })));
+        assert!(matches!(old.clear().await, Err(SinkError::Fenced { .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
+        // The later one takes over without a write, and then writes.
+        let mut leader = overtaken.leader;
+        assert_eq!(replace(&mut *leader, &rows[..2], &[]).await.unwrap(), Receipt::default());
+        assert_eq!(counted(replace(&mut *leader, &rows, &[]).await.unwrap()), (1, 0, 0));
+        assert_eq!(tree(directory.path()).len(), 1);
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kollect::sinks::snapshot::layout::{Format, GroupInPath};
 use kollect::sinks::snapshot::local;
-use kollect::sinks::{Change, RowSink, Sink, SinkConfig, SinkError};
+use kollect::sinks::{Change, RowSink, Sink, SinkConfig, SinkError, Term};
 use kollect_dataflows::data::{Gvk, Row, RowHash, RowParts, TargetName};
 
 use crate::places::*;
@@ -309,7 +309,9 @@ async fn a_changed_layout_moves_unchanged_rows() {
         change(&mut settings);
         let open = || {
             let config = SinkConfig::Local(local::Config::new(settings.clone()).unwrap());
-            let Sink::Rows(sink) = config.open(&binding("east", "apps")) else { panic!("rows are expected") };
+            let Sink::Rows(sink) = config.open(&binding("east", "apps"), &Term::unfenced()) else {
+                panic!("rows are expected")
+            };
             sink
         };
         // A process that ends before anything is written makes no difference, nor does a row that can't be known yet.

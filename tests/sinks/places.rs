@@ -8,7 +8,7 @@ use kollect::sinks::database::{postgres, sqlite};
 use kollect::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
 use kollect::sinks::snapshot::local;
 use kollect::sinks::{
-    BindingName, Change, EndpointPolicy, Provisioning, RowSink, Sink, SinkConfig, TlsSettings,
+    BindingName, Change, EndpointPolicy, Provisioning, RowSink, Sink, SinkConfig, Term, TlsSettings,
 };
 use kollect_dataflows::data::{Gvk, Row, RowKey, RowParts, TargetName};
 use serde_json::Value;
@@ -42,7 +42,11 @@ pub(crate) trait Place: Send + Sync {
     async fn lose(&self, binding: &BindingName, name: &str);
 
     fn open(&self, binding: &BindingName) -> Box<dyn RowSink> {
-        match self.config().open(binding) {
+        self.open_in(binding, &Term::unfenced())
+    }
+
+    fn open_in(&self, binding: &BindingName, term: &Term) -> Box<dyn RowSink> {
+        match self.config().open(binding, term) {
             Sink::Rows(sink) => sink,
             Sink::Document(_) => panic!("this sink takes whole documents"),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kollect::sinks::database::postgres::{Config, Settings};
-use kollect::sinks::{BindingName, Change, RowSink, Sink, SinkConfig, SinkError};
+use kollect::sinks::{BindingName, Change, RowSink, Sink, SinkConfig, SinkError, Term};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::rows::held;
 use crate::server;
 
 fn open(settings: Settings, name: &BindingName) -> Box<dyn RowSink> {
-    match SinkConfig::Postgres(Config::new(settings).unwrap()).open(name) {
+    match SinkConfig::Postgres(Config::new(settings).unwrap()).open(name, &Term::unfenced()) {
         Sink::Rows(sink) => sink,
         Sink::Document(_) => panic!("this sink takes whole documents"),
     }

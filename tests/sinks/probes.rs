@@ -1,7 +1,7 @@
 //! Probes: they find what a binding would run into, and write nothing.
 
 use kollect::sinks::database::postgres;
-use kollect::sinks::{EndpointPolicy, Provisioning, SinkConfig, SinkError};
+use kollect::sinks::{EndpointPolicy, Provisioning, SinkConfig, SinkError, Term};
 
 use crate::places::*;
 use crate::server;
@@ -11,7 +11,7 @@ async fn finds_what_is_missing(place: impl Place, existing: SinkConfig) {
     place.config().probe().await.unwrap();
     let error = existing.probe().await.unwrap_err();
     assert!(matches!(&error, SinkError::Shape { hint, .. } if hint.contains("ensure")), "{error:?}");
-    place.open(&binding("east", "apps")).connect().await.unwrap();
+    place.open(&binding("east", "apps"), &Term::unfenced()).connect().await.unwrap();
     existing.probe().await.unwrap();
     place.config().probe().await.unwrap();
     assert_eq!(place.contents(&binding("east", "apps")).await, contents([]));
@@ -91,7 +91,7 @@ async fn what_a_postgres_user_may_not_create_is_said() {
     let denied = async |grant: &str| {
         let error = as_user().probe().await.unwrap_err();
         assert!(matches!(&error, SinkError::Denied { hint, .. } if hint.contains(grant)), "{error:?}");
-        assert!(as_user().open(&binding("east", "apps")).connect().await.is_err());
+        assert!(as_user().open(&binding("east", "apps"), &Term::unfenced()).connect().await.is_err());
     };
     denied("ON DATABASE").await;
     client.batch_execute(&format!("CREATE SCHEMA \"{}\"", place.schema)).await.unwrap();
@@ -126,7 +126,8 @@ async fn a_name_that_leads_to_a_refused_address_is_not_connected_to() {
         assert!(!format!("{error:?}").contains("canary"));
         assert_eq!(error.reason(), "EndpointForbidden");
         assert!(!error.is_retryable());
-        let mut binding = sink(&hosts, EndpointPolicy::default()).open(&binding("east", "apps"));
+        let mut binding =
+            sink(&hosts, EndpointPolicy::default()).open(&binding("east", "apps"), &Term::unfenced());
         assert_eq!(binding.connect().await, Err(error));
         sink(&hosts, loopback()).probe().await.unwrap();
     }

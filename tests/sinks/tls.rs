@@ -1,7 +1,7 @@
 //! Encrypted connections to Postgres, and whose certificates are taken.
 
 use kollect::sinks::database::postgres::{Config, Settings};
-use kollect::sinks::{Sink, SinkConfig, SinkError, TlsSettings};
+use kollect::sinks::{Sink, SinkConfig, SinkError, Term, TlsSettings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::places::{Postgres, binding};
@@ -69,7 +69,9 @@ async fn certificates_are_checked_as_the_settings_say() {
             format!("postgres://{user}@{host}:{port}/postgres?sslmode={mode}&application_name={application}");
         let settings = Settings { dsn, tls: tls.clone(), ..place.settings() };
         let config = SinkConfig::Postgres(Config::new(settings).unwrap());
-        let Sink::Rows(mut sink) = config.open(&binding("east", "apps")) else { panic!("rows are expected") };
+        let Sink::Rows(mut sink) = config.open(&binding("east", "apps"), &Term::unfenced()) else {
+            panic!("rows are expected")
+        };
         sink.connect().await?;
         let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
@@ -130,7 +132,7 @@ async fn a_certificate_that_is_renewed_is_taken_without_another_configuration() 
         ..Postgres::new().await.settings()
     };
     let config = SinkConfig::Postgres(Config::new(settings).unwrap());
-    let mut sink = config.open(&binding("east", "apps"));
+    let mut sink = config.open(&binding("east", "apps"), &Term::unfenced());
     let is_expired =
         |error: &SinkError| matches!(error, SinkError::Broken { hint, .. } if hint.contains("renew"));
     let error = sink.connect().await.unwrap_err();

@@ -1,13 +1,14 @@
 //! Stands between a source and the real API server, to do what networks and busy servers do.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -41,6 +42,7 @@ struct State {
     down: bool,
     faults: Vec<Fault>,
     stalled: &'static [&'static str],
+    waiting: usize,
     requests: Vec<String>,
 }
 
@@ -66,6 +68,7 @@ impl Proxy {
             down: false,
             faults: Vec::new(),
             stalled: &[],
+            waiting: 0,
             requests: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
@@ -108,9 +111,14 @@ impl Proxy {
         self.state.lock().unwrap().faults.push(fault);
     }
 
-    /// Never answers requests whose first line contains one of these.
+    /// Keeps requests whose first line contains one of these, until there are others in their place.
     pub(crate) fn stall(&self, parts: &'static [&'static str]) {
         self.state.lock().unwrap().stalled = parts;
+    }
+
+    /// How many requests are kept.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().unwrap().waiting
     }
 
     /// Passes everything on from now on.
@@ -124,17 +132,49 @@ impl Proxy {
     }
 }
 
+/// Counts a request that is kept.
+struct Kept<'a>(&'a Mutex<State>);
+
+impl<'a> Kept<'a> {
+    fn new(state: &'a Mutex<State>) -> Self {
+        state.lock().unwrap().waiting += 1;
+        Self(state)
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().waiting -= 1;
+    }
+}
+
 async fn pass_on(stream: TcpStream, server: &Client, state: &Mutex<State>) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let mut first = String::new();
     stream.read_line(&mut first).await.ok()?;
     let path = first.split(' ').nth(1)?.to_owned();
+    let (mut length, mut content_type) = (0, None);
     let mut line = String::new();
     while stream.read_line(&mut line).await.ok()? > 2 {
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().ok()?
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("content-type") => {
+                content_type = Some(value.to_owned());
+            }
+            _ => {}
+        }
         line.clear();
     }
-    if state.lock().unwrap().stalled.iter().any(|part| first.contains(part)) {
-        std::future::pending::<()>().await;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    let stalled = || state.lock().unwrap().stalled.iter().any(|part| first.contains(part));
+    if stalled() {
+        let _kept = Kept::new(state);
+        while stalled() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     let fault = {
         let mut state = state.lock().unwrap();
@@ -146,11 +186,15 @@ async fn pass_on(stream: TcpStream, server: &Client, state: &Mutex<State>) -> Op
             format!("HTTP/1.1 {status} no\r\n{header}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         return stream.write_all(answer.as_bytes()).await.ok();
     }
-    let request = Request::get(&path)
+    let mut request = Request::builder()
+        .method(first.split(' ').next()?)
+        .uri(&path)
         .header(header::ACCEPT, "application/json")
-        .header(header::ACCEPT_ENCODING, "identity")
-        .body(Body::empty())
-        .ok()?;
+        .header(header::ACCEPT_ENCODING, "identity");
+    if let Some(content_type) = content_type {
+        request = request.header(header::CONTENT_TYPE, content_type);
+    }
+    let request = request.body(Body::from(body)).ok()?;
     let response = server.send(request).await.ok()?;
     let head = format!(
         "HTTP/1.1 {} x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",

@@ -17,7 +17,7 @@ use super::encode::{Chunk, Hash, Statements, chunks, notification};
 use super::error::Doing;
 use super::schema;
 use crate::sinks::database::position::Position;
-use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError};
+use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
 
 /// How many chunks are on their way at a time: while the server works on one, the next is encoded.
 const CHUNKS_UNDER_WAY: usize = 3;
@@ -30,23 +30,25 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 
 /// Session settings.
 ///
-/// The limits see to it that no lock outlives a writer that vanished. The planner is told to go by the primary key
-/// always: a batch names rows, and a plan that was made while the table was still empty would read all of it for each.
+/// The limits see to it that no lock outlives a writer that vanished, or that was stopped in the middle of a batch: its
+/// successor waits for no more than the one on idle transactions, in which nothing of ours ever takes seconds. The
+/// planner is told to go by the primary key always: a batch names rows, and a plan that was made while the table was still empty would read all of it for each.
 const SESSION: &str = "SET statement_timeout = '300s'; SET lock_timeout = '60s'; \
-    SET idle_in_transaction_session_timeout = '120s'; SET jit = off; SET plan_cache_mode = force_generic_plan; \
+    SET idle_in_transaction_session_timeout = '10s'; SET jit = off; SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// A binding in a Postgres table.
 pub struct Client {
     config: Config,
     binding: BindingName,
+    term: Term,
     session: Option<Session>,
 }
 
 impl Client {
     /// A client that is not connected yet.
-    pub fn new(config: Config, binding: BindingName) -> Self {
-        Self { config, binding, session: None }
+    pub fn new(config: Config, binding: BindingName, term: Term) -> Self {
+        Self { config, binding, term, session: None }
     }
 
     fn doing(&self, what: &'static str) -> Doing<'_> {
@@ -66,7 +68,9 @@ impl Client {
 impl RowSink for Client {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.session = None;
-        self.session = Some(in_time(&self.config, Session::open(&self.config, &self.binding)).await?);
+        self.term.check()?;
+        let opened = Session::open(&self.config, &self.binding, &self.term);
+        self.session = Some(in_time(&self.config, opened).await?);
         Ok(())
     }
 
@@ -85,22 +89,35 @@ impl RowSink for Client {
             sum: Position::default(),
             session,
             binding: &self.binding,
+            term: &self.term,
             doing,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
 
     async fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
+        self.term.check()?;
         let session = self.take_session()?;
-        let batch = Batch { session: &session, binding: &self.binding, doing: self.doing("writing rows") };
+        let batch = Batch {
+            session: &session,
+            binding: &self.binding,
+            term: &self.term,
+            doing: self.doing("writing rows"),
+        };
         let (receipt, position) = batch.write(changes).await?;
         self.session = Some(Session { position, ..session });
         Ok(receipt)
     }
 
     async fn clear(&mut self) -> Result<Receipt, SinkError> {
+        self.term.check()?;
         let session = self.take_session()?;
-        let batch = Batch { session: &session, binding: &self.binding, doing: self.doing("removing rows") };
+        let batch = Batch {
+            session: &session,
+            binding: &self.binding,
+            term: &self.term,
+            doing: self.doing("removing rows"),
+        };
         let (receipt, position) = batch.clear(&self.config).await?;
         self.session = Some(Session { position, ..session });
         Ok(receipt)
@@ -155,7 +172,7 @@ struct Session {
 }
 
 impl Session {
-    async fn open(config: &Config, binding: &BindingName) -> Result<Self, SinkError> {
+    async fn open(config: &Config, binding: &BindingName, term: &Term) -> Result<Self, SinkError> {
         let connecting = Doing { config, what: "connecting" };
         let (mut client, connection) = connect(config).await?;
         // Whatever ends the connection, the statement under way hears of it.
@@ -168,6 +185,12 @@ impl Session {
 
         let sql = Statements::new(config);
         client.execute(&sql.register, &binding_parameters(binding)).await.map_err(failed)?;
+        if term.number() > 0 {
+            // Before anything is read: whoever wrote in an earlier term has come to the end of its batch then, and begins no other.
+            let [cluster, namespace, name] = binding_parameters(binding);
+            let claim: [&(dyn ToSql + Sync); 4] = [cluster, namespace, name, &as_bigint(term.number())];
+            client.execute(&sql.claim, &claim).await.map_err(failed)?;
+        }
         let (lock, write, write_new, advance, notify, held, correct) = futures::try_join!(
             client.prepare(&sql.lock),
             client.prepare(&sql.write),
@@ -192,13 +215,17 @@ impl Session {
             _connection: connection,
         };
         let rows = session.client.query(&session.lock, &binding_parameters(binding)).await.map_err(failed)?;
-        session.position = read_position(&rows, &connecting)?;
+        session.position = read_position(&rows, term, &connecting)?;
         Ok(session)
     }
 }
 
 /// What [`Statements::lock`] answered.
-fn read_position(rows: &[tokio_postgres::Row], doing: &Doing<'_>) -> Result<Position, SinkError> {
+fn read_position(
+    rows: &[tokio_postgres::Row],
+    term: &Term,
+    doing: &Doing<'_>,
+) -> Result<Position, SinkError> {
     let Some(row) = rows.first() else {
         return Err(SinkError::Interrupted {
             message: format!(
@@ -208,7 +235,9 @@ fn read_position(rows: &[tokio_postgres::Row], doing: &Doing<'_>) -> Result<Posi
             ),
         });
     };
-    let (seq, rows, digest): (i64, i64, String) = (row.get(0), row.get(1), row.get(2));
+    let (seq, rows, digest, stored): (i64, i64, String, i64) =
+        (row.get(0), row.get(1), row.get(2), row.get(3));
+    term.admit(stored.unsigned_abs(), doing.config.describe())?;
     Ok(Position {
         seq: seq.unsigned_abs(),
         rows: rows.unsigned_abs(),
@@ -227,6 +256,7 @@ struct Reading<'a> {
     sum: Position,
     session: &'a mut Session,
     binding: &'a BindingName,
+    term: &'a Term,
     doing: Doing<'a>,
 }
 
@@ -264,11 +294,11 @@ impl Reading<'_> {
             return Ok(());
         }
         let (seq, rows) = (as_bigint(self.sum.seq), as_bigint(self.sum.rows));
-        let digest = self.sum.digest.to_string();
+        let (digest, term) = (self.sum.digest.to_string(), as_bigint(self.term.number()));
         let [cluster, namespace, name] = binding_parameters(self.binding);
         self.session
             .client
-            .execute(&self.session.correct, &[cluster, namespace, name, &seq, &rows, &digest])
+            .execute(&self.session.correct, &[cluster, namespace, name, &seq, &rows, &digest, &term])
             .await
             .map_err(|error| self.doing.failed(&error))?;
         self.session.position = self.sum;
@@ -280,6 +310,7 @@ impl Reading<'_> {
 struct Batch<'a> {
     session: &'a Session,
     binding: &'a BindingName,
+    term: &'a Term,
     doing: Doing<'a>,
 }
 
@@ -323,7 +354,7 @@ impl Batch<'_> {
     async fn lock(&self) -> Result<Position, SinkError> {
         let parameters = binding_parameters(self.binding);
         let rows = self.limit(self.session.client.query(&self.session.lock, &parameters)).await?;
-        read_position(&rows, &self.doing)
+        read_position(&rows, self.term, &self.doing)
     }
 
     async fn write(&self, changes: &[Change]) -> Result<(Receipt, Position), SinkError> {
@@ -385,6 +416,8 @@ impl Batch<'_> {
         let advance: [&(dyn ToSql + Sync); 6] = [cluster, namespace, name, &seq, &rows, &digest];
         let cursor = notification(self.binding, position.seq);
         let notify: [&(dyn ToSql + Sync); 2] = [&self.session.channel, &cursor];
+        // The session is dropped with an error, and the server rolls back.
+        self.term.check()?;
         // Should one of the first two fail, COMMIT rolls back.
         let (advanced, notified, committed) = futures::join!(
             self.limit(client.execute(&self.session.advance, &advance)),

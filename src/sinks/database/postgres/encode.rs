@@ -173,7 +173,9 @@ fn check(t: &str) -> String {
 pub(super) struct Statements {
     /// Adds the binding's row to `rows_exports` if it is not there.
     pub(super) register: String,
-    /// Locks that row until the end of the transaction: position, row count, digest.
+    /// Stores the term $4, unless a later one stands there.
+    pub(super) claim: String,
+    /// Locks the binding's row until the end of the transaction: position, row count, digest, term.
     pub(super) lock: String,
     /// Applies a [`Chunk`]: answers with hash before and hash after, for each row that differed.
     pub(super) write: String,
@@ -184,7 +186,7 @@ pub(super) struct Statements {
     pub(super) clear: String,
     /// Stores position ($4), row count ($5) and digest ($6).
     pub(super) advance: String,
-    /// Corrects row count ($5) and digest ($6) if the position is still $4.
+    /// Corrects row count ($5) and digest ($6) if the position is still $4, in the term $7.
     pub(super) correct: String,
     /// Sends $2 to the channel $1.
     pub(super) notify: &'static str,
@@ -307,7 +309,11 @@ impl Statements {
                 of_binding("e"),
             ),
             lock: format!(
-                "SELECT position, row_count, digest FROM {exports} e WHERE {} FOR UPDATE",
+                "SELECT position, row_count, digest, writer_term FROM {exports} e WHERE {} FOR UPDATE",
+                of_binding("e")
+            ),
+            claim: format!(
+                "UPDATE {exports} e SET writer_term = $4 WHERE {} AND writer_term < $4",
                 of_binding("e")
             ),
             write,
@@ -320,7 +326,7 @@ impl Statements {
             ),
             correct: format!(
                 "UPDATE {exports} e SET row_count = $5, digest = $6 WHERE {} AND position = $4 \
-                 AND (row_count, digest) IS DISTINCT FROM ($5, $6)",
+                 AND (row_count, digest) IS DISTINCT FROM ($5, $6) AND ($7::bigint = 0 OR writer_term <= $7::bigint)",
                 of_binding("e")
             ),
             notify: "SELECT pg_notify($1, $2)",

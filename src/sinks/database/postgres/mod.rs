@@ -17,7 +17,7 @@
 //!   what it stored: where it does not match, somebody changed the row by hand, and it is written again.
 //! - `rows_changes`: `op` is `c` (created), `u` (updated) or `d` (deleted); `before` and `after` are the attributes.
 //!   The names of the object are in columns of their own.
-//! - `rows_exports`: position, row count, digest and time of each binding. Clients that wait for changes `LISTEN rows` and then
+//! - `rows_exports`: position, row count, digest and time of each binding, and the term of its writer. Clients that wait for changes `LISTEN rows` and then
 //!   read `rows_changes` from the sequence number on that they know.
 //! - `rows_v1`: a view with the columns of the public contract (`payload`, `exported_at`).
 //!

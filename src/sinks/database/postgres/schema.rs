@@ -17,6 +17,13 @@ struct Column {
     rest: &'static str,
 }
 
+impl Column {
+    /// Whether a table of before may get it: what is there already takes the default.
+    fn can_be_added(&self) -> bool {
+        self.rest.contains("DEFAULT")
+    }
+}
+
 const fn column(name: &'static str, ty: &'static str, rest: &'static str) -> Column {
     Column { name, ty, rest }
 }
@@ -73,7 +80,7 @@ static CHANGES: [Column; 17] = [
     column("changed_at", "timestamp with time zone", "NOT NULL"),
 ];
 
-static EXPORTS: [Column; 7] = [
+static EXPORTS: [Column; 8] = [
     column("cluster", "text", KEY),
     column("inventory_namespace", "text", KEY),
     column("inventory_name", "text", KEY),
@@ -81,6 +88,8 @@ static EXPORTS: [Column; 7] = [
     column("row_count", "bigint", "NOT NULL"),
     column("digest", "text", "NOT NULL"),
     column("exported_at", "timestamp with time zone", "NOT NULL"),
+    // Of the last leader that connected; 0 when none has held a lease. Tables of before have no such column.
+    column("writer_term", "bigint", "NOT NULL DEFAULT 0"),
 ];
 
 fn tables(config: &Config) -> [Table; 3] {
@@ -210,6 +219,12 @@ impl Found {
             && !self.columns.contains_key("row_hash")
     }
 
+    /// The columns that an older version did not make, and that can be added.
+    fn lacks(&self, table: &Table) -> impl Iterator<Item = &'static Column> {
+        let missing = |column: &&Column| column.can_be_added() && !self.columns.contains_key(column.name);
+        table.columns.iter().filter(missing)
+    }
+
     fn check(&self, config: &Config, table: &Table) -> Result<(), SinkError> {
         let name = format!("{}.{}", config.schema(), table.name);
         let hint = "rename it or drop it, or choose another spec.postgres.table";
@@ -219,6 +234,15 @@ impl Found {
         }
         for column in table.columns {
             match self.columns.get(column.name) {
+                None if column.can_be_added() => {
+                    return Err(SinkError::Shape {
+                        message: format!("table {name} has no column {} ({})", column.name, column.ty),
+                        hint: format!(
+                            "add it ({} {} {}), or set spec.provisioning.mode to ensure",
+                            column.name, column.ty, column.rest
+                        ),
+                    });
+                }
                 None => return shape(format!("table {name} has no column {} ({})", column.name, column.ty)),
                 Some((ty, _)) if ty != column.ty => {
                     return shape(format!(
@@ -266,7 +290,7 @@ impl Found {
     }
 }
 
-/// Checks all tables; with `create`, makes those that are missing first.
+/// Checks all tables; with `create`, makes those that are missing first, and the columns that an older version did not make.
 pub(super) async fn prepare(
     transaction: &Transaction<'_>,
     config: &Config,
@@ -278,7 +302,9 @@ pub(super) async fn prepare(
     let mut missing = false;
     for table in &tables {
         match look(transaction, &looking, config.schema(), table).await? {
-            Some(found) if create && found.is_older_shape() => missing = true,
+            Some(found) if create && (found.is_older_shape() || found.lacks(table).next().is_some()) => {
+                missing = true
+            }
             Some(found) => found.check(config, table)?,
             None if create => missing = true,
             None => {
@@ -317,7 +343,14 @@ pub(super) async fn prepare(
                 set_aside(transaction, config, &table.name).await?;
                 run(&table.definition(config.schema())).await?;
             }
-            Some(found) => found.check(config, table)?,
+            Some(mut found) => {
+                let whole = format!("{}.{}", quote(config.schema()), quote(&table.name));
+                for Column { name, ty, rest } in found.lacks(table).collect::<Vec<_>>() {
+                    run(&format!("ALTER TABLE {whole} ADD COLUMN {} {ty} {rest}", quote(name))).await?;
+                    found.columns.insert((*name).to_owned(), ((*ty).to_owned(), false));
+                }
+                found.check(config, table)?;
+            }
             None => run(&table.definition(config.schema())).await?,
         }
     }

@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 
 use super::config::Config;
 use super::encode::{Statements, Stored, incomplete};
-use super::error::Doing;
+use super::error::{Doing, Stopped};
 use super::schema;
 use crate::sinks::blocking::{self, Gate};
 use crate::sinks::database::position::Position;
 use crate::sinks::path::place_for;
-use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError};
+use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
 
 /// How long to wait for other writers of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,14 +29,15 @@ const READ_ROWS: usize = 256;
 pub struct Client {
     config: Config,
     binding: BindingName,
+    term: Term,
     file: Option<File>,
     gate: Gate,
 }
 
 impl Client {
     /// A client that has not opened its file yet.
-    pub fn new(config: Config, binding: BindingName) -> Self {
-        Self { config, binding, file: None, gate: Gate::default() }
+    pub fn new(config: Config, binding: BindingName, term: Term) -> Self {
+        Self { config, binding, term, file: None, gate: Gate::default() }
     }
 
     fn not_open(&self) -> SinkError {
@@ -65,8 +66,9 @@ impl Client {
 impl RowSink for Client {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.file = None;
-        let (config, binding) = (self.config.clone(), self.binding.clone());
-        self.file = Some(self.gate.run(move || File::open(config, binding)).await?);
+        self.term.check()?;
+        let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
+        self.file = Some(self.gate.run(move || File::open(config, binding, term)).await?);
         Ok(())
     }
 
@@ -242,10 +244,11 @@ struct File {
     sql: Statements,
     config: Config,
     binding: BindingName,
+    term: Term,
 }
 
 impl File {
-    fn open(config: Config, binding: BindingName) -> Result<Self, SinkError> {
+    fn open(config: Config, binding: BindingName, term: Term) -> Result<Self, SinkError> {
         let doing = Doing { config: &config, what: "opening" };
         let failed = |error: rusqlite::Error| doing.failed(&error);
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -276,29 +279,38 @@ impl File {
                 params![binding.cluster, binding.inventory_namespace, binding.inventory_name],
             )
             .map_err(failed)?;
-        Ok(Self { identity: Identity::of(config.path()), connection, sql, binding, config })
-    }
-
-    fn failed(&self, what: &'static str, error: &rusqlite::Error) -> SinkError {
-        Doing { config: &self.config, what }.failed(error)
+        let BindingName { cluster, inventory_namespace, inventory_name } = &binding;
+        if term.number() > 0 {
+            // Before anything is read: whoever wrote in an earlier term has come to the end of its batch then, and begins no other.
+            connection
+                .execute(
+                    &sql.claim,
+                    params![cluster, inventory_namespace, inventory_name, term.number().cast_signed()],
+                )
+                .map_err(failed)?;
+        }
+        read_position(&connection, &sql, &binding, &config, &term).map_err(|why| doing.stopped(why))?;
+        Ok(Self { identity: Identity::of(config.path()), connection, sql, binding, config, term })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
-        let mut write = || -> rusqlite::Result<Receipt> {
+        let doing = Doing { config: &self.config, what: "writing rows" };
+        let mut write = || -> Result<Receipt, Stopped> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding)?;
+            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
             for change in changes {
                 batch.take(change)?;
             }
             batch.finish()
         };
-        write().map_err(|error| self.failed("writing rows", &error))
+        write().map_err(|why| doing.stopped(why))
     }
 
     fn clear(&mut self) -> Result<Receipt, SinkError> {
-        let mut clear = || -> rusqlite::Result<Receipt> {
+        let doing = Doing { config: &self.config, what: "removing rows" };
+        let mut clear = || -> Result<Receipt, Stopped> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding)?;
+            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
             let BindingName { cluster, inventory_namespace, inventory_name } = &self.binding;
             let mut some = transaction.prepare(&self.sql.some)?;
             loop {
@@ -315,13 +327,15 @@ impl File {
             }
             batch.finish()
         };
-        clear().map_err(|error| self.failed("removing rows", &error))
+        clear().map_err(|why| doing.stopped(why))
     }
 
     /// Brings row count and digest in line with what was read: rows may have been changed by hand.
     fn compare(&mut self, sum: Position) -> Result<(), SinkError> {
-        let compare = || -> rusqlite::Result<()> {
-            let position = read_position(&self.connection, &self.sql, &self.binding)?;
+        let doing = Doing { config: &self.config, what: "comparing rows" };
+        let compare = || -> Result<(), Stopped> {
+            let position =
+                read_position(&self.connection, &self.sql, &self.binding, &self.config, &self.term)?;
             if (position.rows, position.digest) != (sum.rows, sum.digest) {
                 let BindingName { cluster, inventory_namespace, inventory_name } = &self.binding;
                 self.connection.execute(
@@ -338,26 +352,33 @@ impl File {
             }
             Ok(())
         };
-        compare().map_err(|error| self.failed("comparing rows", &error))
+        compare().map_err(|why| doing.stopped(why))
     }
 }
 
+/// Where the binding is. Refuses writers of an earlier term than the one that is stored.
 fn read_position(
     connection: &Connection,
     sql: &Statements,
     binding: &BindingName,
-) -> rusqlite::Result<Position> {
-    connection.prepare_cached(&sql.position)?.query_row(
+    config: &Config,
+    term: &Term,
+) -> Result<Position, Stopped> {
+    term.check().map_err(Stopped::Fenced)?;
+    let (position, stored) = connection.prepare_cached(&sql.position)?.query_row(
         params![binding.cluster, binding.inventory_namespace, binding.inventory_name],
         |row| {
-            Ok(Position {
+            let position = Position {
                 seq: row.get::<_, i64>(0)?.unsigned_abs(),
                 rows: row.get::<_, i64>(1)?.unsigned_abs(),
                 // Whatever else stands there is corrected when the rows are read.
                 digest: Digest(u128::from_str_radix(&row.get::<_, String>(2)?, 16).unwrap_or_default()),
-            })
+            };
+            Ok((position, row.get::<_, i64>(3)?.unsigned_abs()))
         },
-    )
+    )?;
+    term.admit(stored, config.describe()).map_err(Stopped::Fenced)?;
+    Ok(position)
 }
 
 /// One transaction.
@@ -365,6 +386,7 @@ struct Batch<'a> {
     transaction: &'a Transaction<'a>,
     sql: &'a Statements,
     binding: &'a BindingName,
+    term: &'a Term,
     find: CachedStatement<'a>,
     insert: CachedStatement<'a>,
     update: CachedStatement<'a>,
@@ -379,9 +401,11 @@ impl<'a> Batch<'a> {
         transaction: &'a Transaction<'a>,
         sql: &'a Statements,
         binding: &'a BindingName,
-    ) -> rusqlite::Result<Self> {
+        config: &Config,
+        term: &'a Term,
+    ) -> Result<Self, Stopped> {
         Ok(Self {
-            position: read_position(transaction, sql, binding)?,
+            position: read_position(transaction, sql, binding, config, term)?,
             find: transaction.prepare_cached(&sql.find)?,
             insert: transaction.prepare_cached(&sql.insert)?,
             update: transaction.prepare_cached(&sql.update)?,
@@ -390,6 +414,7 @@ impl<'a> Batch<'a> {
             transaction,
             sql,
             binding,
+            term,
             receipt: Receipt::default(),
         })
     }
@@ -490,11 +515,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Stores the position and commits, or rolls back when nothing differed.
-    fn finish(self) -> rusqlite::Result<Receipt> {
+    fn finish(self) -> Result<Receipt, Stopped> {
         let Position { seq, rows, digest } = self.position;
         let receipt = Receipt { position: Some(seq), ..self.receipt };
         if self.receipt == Receipt::default() {
-            return self.transaction.execute_batch("ROLLBACK").map(|()| receipt);
+            self.transaction.execute_batch("ROLLBACK")?;
+            return Ok(receipt);
         }
         let BindingName { cluster, inventory_namespace, inventory_name } = self.binding;
         self.transaction.prepare_cached(&self.sql.advance)?.execute(params![
@@ -505,6 +531,8 @@ impl<'a> Batch<'a> {
             rows.cast_signed(),
             digest.to_string()
         ])?;
-        self.transaction.execute_batch("COMMIT").map(|()| receipt)
+        self.term.check().map_err(Stopped::Fenced)?;
+        self.transaction.execute_batch("COMMIT")?;
+        Ok(receipt)
     }
 }

@@ -21,7 +21,9 @@ pub(super) fn quote(name: &str) -> String {
 pub(super) struct Statements {
     /// Adds the binding's row to `rows_exports` if it is not there.
     pub(super) register: String,
-    /// The binding's position, row count, digest.
+    /// Stores the term ?4, unless a later one stands there.
+    pub(super) claim: String,
+    /// The binding's position, row count, digest, term.
     pub(super) position: String,
     /// Stores them (?4, ?5, ?6).
     pub(super) advance: String,
@@ -62,9 +64,10 @@ impl Statements {
             ),
             // Where the log goes on after the stored position, somebody set the position back by hand.
             position: format!(
-                "SELECT max(position, coalesce((SELECT max(seq) FROM {changes} WHERE {binding}), 0)), row_count, digest \
-                 FROM {exports} WHERE {binding}"
+                "SELECT max(position, coalesce((SELECT max(seq) FROM {changes} WHERE {binding}), 0)), row_count, digest, \
+                 writer_term FROM {exports} WHERE {binding}"
             ),
+            claim: format!("UPDATE {exports} SET writer_term = ?4 WHERE {binding} AND writer_term < ?4"),
             advance: format!(
                 "UPDATE {exports} SET position = ?4, row_count = ?5, digest = ?6, exported_at = {NOW} WHERE {binding}"
             ),

@@ -5,6 +5,20 @@ use rusqlite::{Error, ErrorCode};
 use super::config::Config;
 use crate::sinks::SinkError;
 
+/// Why a transaction was given up.
+pub(super) enum Stopped {
+    /// The library says no.
+    Failed(Error),
+    /// Another process is the leader.
+    Fenced(SinkError),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// What was being done when an error came up.
 pub(super) struct Doing<'a> {
     pub(super) config: &'a Config,
@@ -15,6 +29,14 @@ pub(super) struct Doing<'a> {
 impl Doing<'_> {
     fn message(&self, cause: &str) -> String {
         format!("{} failed in {}: {cause}", self.what, self.config.path().display())
+    }
+
+    /// The error of a transaction.
+    pub(super) fn stopped(&self, why: Stopped) -> SinkError {
+        match why {
+            Stopped::Failed(error) => self.failed(&error),
+            Stopped::Fenced(error) => error,
+        }
     }
 
     /// The error of a statement or of opening the file.

@@ -14,18 +14,28 @@ struct Column {
     name: &'static str,
     ty: &'static str,
     required: bool,
+    /// Given to rows of before by whom the column is added.
+    default: Option<&'static str>,
+}
+
+impl Column {
+    fn definition(&self) -> String {
+        let null = if self.required { " NOT NULL" } else { "" };
+        let default = self.default.map(|value| format!(" DEFAULT {value}")).unwrap_or_default();
+        format!("{} {}{null}{default}", quote(self.name), self.ty)
+    }
 }
 
 const fn text(name: &'static str) -> Column {
-    Column { name, ty: "TEXT", required: true }
+    Column { name, ty: "TEXT", required: true, default: None }
 }
 
 const fn optional(name: &'static str) -> Column {
-    Column { name, ty: "TEXT", required: false }
+    Column { name, ty: "TEXT", required: false, default: None }
 }
 
 const fn integer(name: &'static str) -> Column {
-    Column { name, ty: "INTEGER", required: true }
+    Column { name, ty: "INTEGER", required: true, default: None }
 }
 
 static ROWS: [Column; 16] = [
@@ -67,7 +77,7 @@ static CHANGES: [Column; 17] = [
     text("changed_at"),
 ];
 
-static EXPORTS: [Column; 7] = [
+static EXPORTS: [Column; 8] = [
     text("cluster"),
     text("inventory_namespace"),
     text("inventory_name"),
@@ -75,6 +85,8 @@ static EXPORTS: [Column; 7] = [
     integer("row_count"),
     text("digest"),
     text("exported_at"),
+    // Of the last leader that connected; 0 when none has held a lease. Tables of before have no such column.
+    Column { default: Some("0"), ..integer("writer_term") },
 ];
 
 struct Table {
@@ -116,10 +128,9 @@ fn tables(config: &Config) -> [Table; 3] {
 }
 
 fn definition(table: &Table) -> String {
-    let mut sql = format!("CREATE TABLE IF NOT EXISTS {} (\n", quote(&table.name));
+    let mut sql = format!("CREATE TABLE {} (\n", quote(&table.name));
     for column in table.columns {
-        let null = if column.required { " NOT NULL" } else { "" };
-        _ = writeln!(sql, "  {} {}{null},", quote(column.name), column.ty);
+        _ = writeln!(sql, "  {},", column.definition());
     }
     _ = write!(sql, "  PRIMARY KEY ({})\n){}", table.primary_key.join(", "), table.suffix);
     sql
@@ -155,11 +166,20 @@ pub fn definitions(config: &Config) -> String {
 /// Checks what is there, and whether what is missing may be created.
 pub(super) fn verify(connection: &Connection, config: &Config) -> Result<(), SinkError> {
     for table in &tables(config) {
-        if !check(connection, config, table)? && config.provisioning() == Provisioning::Existing {
-            return Err(not_all_there(config));
+        let lacks = check(connection, config, table)?;
+        if config.provisioning() == Provisioning::Existing {
+            let lacks = lacks.ok_or_else(|| not_all_there(config))?;
+            lacks.first().map_or(Ok(()), |column| Err(no_column(config, table, column)))?;
         }
     }
     Ok(())
+}
+
+fn no_column(config: &Config, table: &Table, column: &Column) -> SinkError {
+    SinkError::Shape {
+        message: format!("table {} in {} has no column {}", table.name, config.path().display(), column.name),
+        hint: format!("add it ({}), or set spec.provisioning.mode to ensure", column.definition()),
+    }
 }
 
 fn not_all_there(config: &Config) -> SinkError {
@@ -175,42 +195,51 @@ fn not_all_there(config: &Config) -> SinkError {
 
 /// Creates what is missing, where the settings allow it, and checks what is there.
 pub(super) fn prepare(connection: &mut Connection, config: &Config) -> Result<(), SinkError> {
-    let doing = Doing { config, what: "reading the shape of the tables" };
-    let mut missing = Vec::new();
-    for table in &tables(config) {
-        if !check(connection, config, table)? {
-            missing.push(definition(table));
+    let tables = tables(config);
+    let mut complete = true;
+    for table in &tables {
+        let lacks = check(connection, config, table)?;
+        complete &= lacks.as_ref().is_some_and(Vec::is_empty);
+        if config.provisioning() == Provisioning::Existing
+            && let Some(column) = lacks.iter().flatten().next()
+        {
+            return Err(no_column(config, table, column));
         }
     }
-    if missing.is_empty() {
+    if complete {
         return Ok(());
     }
     if config.provisioning() == Provisioning::Existing {
         return Err(not_all_there(config));
     }
-    missing.push(view_definition(config));
     let creating = Doing { config, what: "creating the tables" };
-    // Whoever else starts now waits at the first of these, and then finds the tables.
-    let mut create = || -> rusqlite::Result<()> {
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        transaction.execute_batch(&missing.join(";\n"))?;
-        transaction.commit()
-    };
-    create().map_err(|error| creating.failed(&error))?;
-    // Somebody else may have been first, with other ideas.
-    for table in &tables(config) {
-        check(connection, config, table).map_err(|error| match error {
-            SinkError::Interrupted { message } => {
-                SinkError::Interrupted { message: format!("{}: {message}", doing.what) }
-            }
-            error => error,
-        })?;
+    let failed = |error: rusqlite::Error| creating.failed(&error);
+    // Whoever else starts now waits here, and then finds the tables; somebody else may have been first, with other ideas.
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    for table in &tables {
+        let sql = match check(&transaction, config, table)? {
+            None => vec![definition(table)],
+            Some(lacks) => lacks
+                .iter()
+                .map(|column| {
+                    format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name), column.definition())
+                })
+                .collect(),
+        };
+        transaction.execute_batch(&sql.join(";\n")).map_err(failed)?;
     }
-    Ok(())
+    transaction.execute_batch(&view_definition(config)).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }
 
-/// Whether the table is there; an error when it has another shape.
-fn check(connection: &Connection, config: &Config, table: &Table) -> Result<bool, SinkError> {
+/// The columns that a table lacks because an older version made it; nothing when there is no table. An error when it has
+/// another shape.
+fn check(
+    connection: &Connection,
+    config: &Config,
+    table: &Table,
+) -> Result<Option<Vec<&'static Column>>, SinkError> {
     let doing = Doing { config, what: "reading the shape of the tables" };
     let failed = |error: rusqlite::Error| doing.failed(&error);
     let path = config.path().display();
@@ -221,7 +250,7 @@ fn check(connection: &Connection, config: &Config, table: &Table) -> Result<bool
     let mut look = connection.prepare("SELECT type FROM sqlite_schema WHERE name = ?1").map_err(failed)?;
     let mut kinds = look.query_map([name], |row| row.get::<_, String>(0)).map_err(failed)?;
     match kinds.next().transpose().map_err(failed)? {
-        None => return Ok(false),
+        None => return Ok(None),
         Some(kind) if kind != "table" => {
             return shape(format!("{name} in {path} is not a table but a {kind}"));
         }
@@ -239,8 +268,10 @@ fn check(connection: &Connection, config: &Config, table: &Table) -> Result<bool
         })
         .and_then(Iterator::collect::<rusqlite::Result<BTreeMap<_, _>>>)
         .map_err(failed)?;
+    let mut lacks = Vec::new();
     for column in table.columns {
         match found.get(column.name) {
+            None if column.default.is_some() => lacks.push(column),
             None => {
                 return shape(format!(
                     "table {name} in {path} has no column {} ({})",
@@ -273,5 +304,5 @@ fn check(connection: &Connection, config: &Config, table: &Table) -> Result<bool
             table.primary_key.join(", ")
         ));
     }
-    Ok(true)
+    Ok(Some(lacks))
 }

@@ -21,17 +21,20 @@ use crate::sinks::path::place_for;
 use crate::sinks::snapshot::document::{Item, Reader, Summary, Versus, Writer, envelope};
 use crate::sinks::snapshot::layout::{Format, LayoutMode};
 use crate::sinks::snapshot::yaml;
-use crate::sinks::{BindingName, DocumentSink, Preview, Provisioning, Receipt, Rows, Sink, SinkError};
+use crate::sinks::{BindingName, DocumentSink, Preview, Provisioning, Receipt, Rows, Sink, SinkError, Term};
 
 /// A sink of the shape that the layout asks for.
-pub fn open(config: &Config, binding: &BindingName) -> Sink {
+pub fn open(config: &Config, binding: &BindingName, term: &Term) -> Sink {
     match config.layout().mode() {
         LayoutMode::Document => Sink::Document(Box::new(Document {
             config: config.clone(),
             binding: binding.clone(),
+            term: term.clone(),
             gate: Gate::default(),
         })),
-        LayoutMode::PerResource => Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone()))),
+        LayoutMode::PerResource => {
+            Sink::Rows(Box::new(Resources::new(config.clone(), binding.clone(), term.clone())))
+        }
     }
 }
 
@@ -107,25 +110,27 @@ pub async fn probe(config: &Config) -> Result<(), SinkError> {
 struct Document {
     config: Config,
     binding: BindingName,
+    term: Term,
     gate: Gate,
 }
 
 #[async_trait]
 impl DocumentSink for Document {
     async fn connect(&mut self) -> Result<(), SinkError> {
-        let (config, binding) = (self.config.clone(), self.binding.clone());
+        let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
         let work = move || {
             let mut root = Root::open(&config)?;
-            Manifest::new(config.layout(), &binding).load(&mut root).map(drop)
+            Manifest::new(config.layout(), &binding, &term).load(&mut root).map(drop)
         };
         self.gate.run(work).await
     }
 
     async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Receipt, SinkError> {
-        let (config, binding) = (self.config.clone(), self.binding.clone());
+        let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
         let keep = keep.iter().cloned().collect();
         let (sender, receiver) = mpsc::channel(2);
-        let written = self.gate.run(move || replace(&config, &binding, Incoming::new(receiver), &keep));
+        let written =
+            self.gate.run(move || replace(&config, &binding, &term, Incoming::new(receiver), &keep));
         let sent = async {
             while let Some(chunk) = rows.next().await {
                 if sender.send(Some(chunk)).await.is_err() {
@@ -140,10 +145,10 @@ impl DocumentSink for Document {
     }
 
     async fn clear(&mut self) -> Result<Receipt, SinkError> {
-        let (config, binding) = (self.config.clone(), self.binding.clone());
+        let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
         let work = move || {
             let mut root = Root::open(&config)?;
-            let mut manifest = Manifest::new(config.layout(), &binding);
+            let mut manifest = Manifest::new(config.layout(), &binding, &term);
             clear(&mut root, &mut manifest)
         };
         self.gate.run(work).await
@@ -356,13 +361,14 @@ fn with_envelope(whole: &mut Temporary, head: &str, items: &Temporary) -> Result
 fn replace(
     config: &Config,
     binding: &BindingName,
+    term: &Term,
     mut incoming: Incoming,
     keep: &HashSet<TargetName>,
 ) -> Result<Receipt, SinkError> {
     let (layout, format) = (config.layout(), config.layout().format());
     let path = layout.document(binding);
     let mut root = Root::open(config)?;
-    let mut manifest = Manifest::new(layout, binding);
+    let mut manifest = Manifest::new(layout, binding, term);
     let mut entries = manifest.load(&mut root)?;
     // The format may have been another one; then that document is read, and removed in the end.
     let previous = Previous::find(&mut root, &entries, &path)?;
@@ -415,6 +421,7 @@ fn replace(
     write_list(&mut manifest, &mut root, &entries)?;
     if let Some(mut file) = file {
         file.sync()?;
+        manifest.check(&mut root)?;
         file.place(&mut root, &path)?;
         root.sync_directory_of(&path)?;
         receipt.files_written = 1;

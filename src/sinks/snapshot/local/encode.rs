@@ -1,10 +1,11 @@
 //! The lines of the manifest; no I/O.
 //!
-//! The manifest is a journal: a first line that says whose it is, and by which layout its rows are spread, then one line for each file that was written or removed.
+//! The manifest is a journal: a first line that says whose it is, by which layout its rows are
+//! spread, and in which term it was written, then one line for each file that was written or removed.
 //! Of several lines about one path the last one counts. Each line is one JSON object:
 //!
 //! ```text
-//! {"manifest":"kollect.dev/v1","cluster":"","namespace":"team","inventory":"apps","layout":".yaml {kind}/…"}
+//! {"manifest":"kollect.dev/v1","cluster":"","namespace":"team","inventory":"apps","layout":".yaml {kind}/…","term":7}
 //! {"put":"inventory/team/apps/…/cart.yaml","hash":"…","row":{"key":["team","web","shop","cart","u-1"],"hash":"…"}}
 //! {"del":"inventory/team/apps/…/cart.yaml"}
 //! ```
@@ -112,6 +113,8 @@ struct HeaderLine {
     inventory: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    term: Option<u64>,
 }
 
 /// A line as it stands in the file.
@@ -154,25 +157,29 @@ pub(super) struct Header {
     pub(super) binding: BindingName,
     /// By which layout the rows are spread over files, if any are.
     pub(super) layout: Option<String>,
+    /// The term of the last leader that connected; 0 when none has held a lease.
+    pub(super) term: u64,
 }
 
 /// The first line.
 pub(super) fn header(header: &Header) -> String {
-    let Header { binding, layout } = header.clone();
+    let Header { binding, layout, term } = header.clone();
     line(&HeaderLine {
         manifest: VERSION.to_owned(),
         cluster: binding.cluster,
         namespace: binding.inventory_namespace,
         inventory: binding.inventory_name,
         layout,
+        term: (term > 0).then_some(term),
     })
 }
 
 /// What the first line says; nothing if it is not one of ours.
 pub(super) fn read_header(text: &str) -> Option<Header> {
-    let HeaderLine { manifest, cluster, namespace, inventory, layout } = serde_json::from_str(text).ok()?;
+    let HeaderLine { manifest, cluster, namespace, inventory, layout, term } =
+        serde_json::from_str(text).ok()?;
     let binding = BindingName { cluster, inventory_namespace: namespace, inventory_name: inventory };
-    (manifest == VERSION).then_some(Header { binding, layout })
+    (manifest == VERSION).then_some(Header { binding, layout, term: term.unwrap_or_default() })
 }
 
 /// The line of a file that is ours from now on.

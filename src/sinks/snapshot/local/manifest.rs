@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::encode::{self, Entry, Header};
 use super::files::{At, Root, Temporary, failed};
 use crate::sinks::snapshot::layout::{Layout, LayoutMode};
-use crate::sinks::{BindingName, SinkError};
+use crate::sinks::{BindingName, SinkError, Term};
 
 /// The journal may hold this many times as many lines as there are files before it is written anew.
 const SPARE: usize = 2;
@@ -32,6 +32,7 @@ pub(super) fn path(layout: &Layout, binding: &BindingName) -> String {
 pub(super) struct Manifest {
     path: String,
     header: Header,
+    term: Term,
     /// Whether the rows that are listed are spread over files as they are to be.
     up_to_date: bool,
     file: Option<File>,
@@ -45,11 +46,12 @@ pub(super) type Entries = BTreeMap<Box<str>, (usize, Entry)>;
 
 impl Manifest {
     /// For an inventory that is spread over files by `layout`.
-    pub(super) fn new(layout: &Layout, binding: &BindingName) -> Self {
+    pub(super) fn new(layout: &Layout, binding: &BindingName, term: &Term) -> Self {
         let rows = (layout.mode() == LayoutMode::PerResource).then(|| layout.rows());
         Self {
             path: path(layout, binding),
-            header: Header { binding: binding.clone(), layout: rows },
+            header: Header { binding: binding.clone(), layout: rows, term: 0 },
+            term: term.clone(),
             up_to_date: true,
             file: None,
             lines: 0,
@@ -89,8 +91,49 @@ impl Manifest {
         Ok(())
     }
 
-    /// Reads what is there.
+    /// Reads what is there, and from then on refuses writers of earlier terms.
     pub(super) fn load(&mut self, root: &mut Root) -> Result<Entries, SinkError> {
+        self.term.check()?;
+        let mut found = Header { layout: None, ..self.header.clone() };
+        let entries = self.read(root, &mut found)?;
+        self.header.term = found.term;
+        if found.term < self.term.number() {
+            found.term = self.term.number();
+            let up_to_date = self.up_to_date;
+            let mut in_order: Vec<_> = entries.iter().collect();
+            in_order.sort_unstable_by_key(|(_, (line, _))| *line);
+            self.write(
+                root,
+                &found,
+                in_order.into_iter().map(|(path, (_, entry))| (&**path, entry.clone())),
+            )?;
+            self.header.term = found.term;
+            self.up_to_date = up_to_date;
+        }
+        Ok(entries)
+    }
+
+    /// Refuses to write in a term that is over, or earlier than that of somebody who has connected since. Files have no
+    /// transactions: a process that is stopped between this look and what it does next is not held back by it.
+    pub(super) fn check(&self, root: &mut Root) -> Result<(), SinkError> {
+        self.term.check()?;
+        if self.term.number() == 0 || root.at(&self.path)? != At::File {
+            return Ok(());
+        }
+        let path = root.full(&self.path)?;
+        let mut line = String::new();
+        let read = File::open(&path).and_then(|file| BufReader::new(file).read_line(&mut line));
+        read.map_err(|error| failed("reading", &path, &error))?;
+        let stored = encode::read_header(line.trim_end()).map(|header| header.term).unwrap_or_default();
+        self.term.admit(stored, path.display())
+    }
+
+    /// The part of [`Self::check`] that costs nothing.
+    pub(super) fn check_clock(&self) -> Result<(), SinkError> {
+        self.term.check()
+    }
+
+    fn read(&mut self, root: &mut Root, found: &mut Header) -> Result<Entries, SinkError> {
         self.file = None;
         self.lines = 0;
         self.torn = false;
@@ -136,7 +179,9 @@ impl Manifest {
                             .to_owned(),
                     });
                 }
+                self.term.admit(header.term, path.display())?;
                 self.up_to_date = header.layout == self.header.layout;
+                *found = header;
                 continue;
             }
             match encode::read_line(line).ok_or_else(|| unreadable(self.lines))? {
@@ -159,12 +204,22 @@ impl Manifest {
         root: &mut Root,
         entries: impl Iterator<Item = (&'a str, Entry)>,
     ) -> Result<(), SinkError> {
+        let header = self.header.clone();
+        self.write(root, &header, entries)
+    }
+
+    fn write<'a>(
+        &mut self,
+        root: &mut Root,
+        header: &Header,
+        entries: impl Iterator<Item = (&'a str, Entry)>,
+    ) -> Result<(), SinkError> {
         self.file = None;
         let mut file = self.temporary(root)?;
         let path = file.path().to_owned();
         let mut lines = 1;
         let write = || -> std::io::Result<()> {
-            file.write_all(encode::header(&self.header).as_bytes())?;
+            file.write_all(encode::header(header).as_bytes())?;
             for (path, entry) in entries {
                 lines += 1;
                 file.write_all(encode::put(path, &entry).as_bytes())?;
@@ -174,6 +229,7 @@ impl Manifest {
         write().map_err(|error| failed("writing", &path, &error))?;
         file.finish()?;
         file.sync()?;
+        self.check(root)?;
         file.place(root, &self.path)?;
         root.sync_directory_of(&self.path)?;
         self.lines = lines;
@@ -192,6 +248,7 @@ impl Manifest {
         if self.lines == 0 {
             self.rewrite(root, std::iter::empty())?;
         }
+        self.check(root)?;
         let path = root.full(&self.path)?;
         let mut write = || -> std::io::Result<()> {
             let file = match &mut self.file {

@@ -24,7 +24,7 @@ use super::files::{CAN_SYNC_EVERYTHING, Root, Temporary, failed};
 use super::manifest::Manifest;
 use crate::sinks::blocking::Gate;
 use crate::sinks::snapshot::layout::fold;
-use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError};
+use crate::sinks::{BindingName, Change, HeldRow, Receipt, RowSink, SinkError, Term};
 
 /// How many files are written before they are synced, listed and put into place.
 const FILES_AT_A_TIME: usize = 2_000;
@@ -36,13 +36,14 @@ const MANY_FILES: usize = 32;
 pub(super) struct Resources {
     config: Config,
     binding: BindingName,
+    term: Term,
     state: Option<State>,
     gate: Gate,
 }
 
 impl Resources {
-    pub(super) fn new(config: Config, binding: BindingName) -> Self {
-        Self { config, binding, state: None, gate: Gate::default() }
+    pub(super) fn new(config: Config, binding: BindingName, term: Term) -> Self {
+        Self { config, binding, term, state: None, gate: Gate::default() }
     }
 
     fn not_connected(&self) -> SinkError {
@@ -69,8 +70,8 @@ impl Resources {
 impl RowSink for Resources {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.state = None;
-        let (config, binding) = (self.config.clone(), self.binding.clone());
-        self.state = Some(self.gate.run(move || State::load(config, binding)).await?);
+        let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
+        self.state = Some(self.gate.run(move || State::load(config, binding, &term)).await?);
         Ok(())
     }
 
@@ -145,10 +146,10 @@ struct Planned<'a> {
 }
 
 impl State {
-    fn load(config: Config, binding: BindingName) -> Result<Self, SinkError> {
+    fn load(config: Config, binding: BindingName, term: &Term) -> Result<Self, SinkError> {
         let mut root = Root::open(&config)?;
         let inventory = config.layout().inventory(&binding);
-        let mut manifest = Manifest::new(config.layout(), &binding);
+        let mut manifest = Manifest::new(config.layout(), &binding, term);
         let entries = manifest.load(&mut root)?;
         let hasher = RandomState::new();
         let mut rows: BTreeMap<Key, (usize, Held)> = BTreeMap::new();
@@ -230,6 +231,7 @@ impl State {
 
     fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
         self.root.begin();
+        self.manifest.check(&mut self.root)?;
         let mut receipt = Receipt::default();
         // Claims as they were, of paths that somebody asks for from now on or no longer.
         let mut before: HashMap<u64, u32> = HashMap::new();
@@ -296,7 +298,9 @@ impl State {
             self.write(&chunk)?;
         }
         let mut lines = String::new();
+        self.manifest.check(&mut self.root)?;
         for path in &leaving {
+            self.manifest.check_clock()?;
             touch(&mut touched, path);
             receipt.files_removed += u64::from(self.root.remove(path)?);
             lines.push_str(&encode::del(path));
@@ -405,6 +409,7 @@ impl State {
         }
         self.manifest.append(&mut self.root, &lines, true)?;
         for (from, to) in &renames {
+            self.manifest.check_clock()?;
             self.root.rename(from, to)?;
         }
         self.root.prune(renames.iter().map(|(from, _)| &**from))?;
@@ -442,6 +447,7 @@ impl State {
         }
         self.manifest.append(&mut self.root, &lines, true)?;
         for (file, planned) in files.into_iter().zip(rows) {
+            self.manifest.check_clock()?;
             file.place(&mut self.root, &planned.path)?;
         }
         Ok(())

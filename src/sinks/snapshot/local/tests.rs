@@ -16,12 +16,12 @@ fn lines_of_the_manifest_come_back_as_they_were() {
         inventory_name: "apps".to_owned(),
     };
     for layout in [None, Some(".yaml {kind}/{sourceName}{extension}".to_owned())] {
-        let first = Header { binding: binding.clone(), layout };
+        let first = Header { binding: binding.clone(), layout, term: 7 };
         let text = header(&first);
         assert_eq!(text.lines().count(), 1);
         assert_eq!(read_header(text.trim_end()), Some(first));
     }
-    let text = header(&Header { binding, layout: None });
+    let text = header(&Header { binding, layout: None, term: 0 });
     assert_eq!(read_header("{}"), None);
     assert_eq!(read_header(&text.trim_end().replace("kollect.dev/v1", "kollect.dev/v2")), None);
 
