@@ -5,9 +5,10 @@
 //! ```text
 //! api ──► catalog ──► engine ──► export ──► sinks        runtime puts these together,
 //!           sources ──►│            │                     operator and cli run it
-//!                      └─► status ◄─┘
+//!                      └─► status ◄─┘                        admission says beforehand what the catalog would say
 //! ```
 
+pub mod admission;
 pub mod api;
 pub mod catalog;
 pub mod cli;

@@ -7,6 +7,8 @@
 //!                                                  └────► status ◄──┘
 //! ```
 //!
+//! The admission webhook, where it is wanted, judges by the same input, beside the loop.
+//!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
 //! runtime works out the difference. It never waits for the API server: Secrets are read and status is written by tasks beside
 //! it. Nothing is applied before each kind has been listed completely or is known to be out of reach, and then the plan
@@ -26,6 +28,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission;
 use crate::api::{GROUP, VERSION};
 use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
 use crate::engine::{GraphClosed, StartError};
@@ -49,6 +52,8 @@ pub struct Options {
     pub scrub_keys: Vec<String>,
     /// Threads of the graph.
     pub workers: usize,
+    /// The admission webhook, if it is wanted.
+    pub webhook: Option<admission::Options>,
 }
 
 /// Why an operator ended before it was told to. Whoever runs the process must act; starting again is safe.
@@ -60,6 +65,9 @@ pub enum OperatorError {
     /// The graph ended.
     #[error(transparent)]
     Graph(#[from] GraphClosed),
+    /// The admission webhook could not be started.
+    #[error(transparent)]
+    Webhook(#[from] admission::StartError),
 }
 
 /// Runs the pipelines of a cluster until `stop` fires, then delivers what is waiting, and returns the last state.
@@ -70,12 +78,18 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let source: Arc<dyn Source> = Arc::new(KubernetesSource::new(client.clone()));
     let resources = Resources::watch(&source, &stop);
     let (statuses, wanted) = watch::channel(Vec::new());
+    let (inputs, latest) = watch::channel(None);
+    if let Some(webhook) = options.webhook.clone() {
+        let webhook = admission::start(client.clone(), webhook, latest, stop.clone()).await?;
+        tracing::info!(address = %webhook.address(), "the admission webhook listens");
+    }
     tokio::spawn(Writer::new(client.clone()).run(wanted, stop.clone()));
     let mut operator = Operator {
         runtime: Runtime::start(Arc::clone(&source), Mode::Follow, options.workers)?,
         catalog: Catalog::default(),
         secrets: Secrets::start(client, &stop),
         statuses,
+        inputs,
         resources,
         options,
         planned: None,
@@ -91,9 +105,11 @@ struct Operator {
     secrets: Secrets,
     /// What the task that writes status is to write.
     statuses: watch::Sender<Vec<Wanted>>,
+    /// What the webhook judges by.
+    inputs: watch::Sender<Option<Arc<Input>>>,
     resources: Resources,
     options: Options,
-    planned: Option<(Input, Plan)>,
+    planned: Option<(Arc<Input>, Plan)>,
 }
 
 impl Operator {
@@ -143,6 +159,8 @@ impl Operator {
             );
             self.runtime.apply(&plan)?;
         }
+        let input = Arc::new(input);
+        self.inputs.send_replace(Some(Arc::clone(&input)));
         self.planned = Some((input, plan));
         Ok(())
     }

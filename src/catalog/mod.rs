@@ -20,6 +20,7 @@ mod inventories;
 mod plan;
 mod problem;
 mod profiles;
+mod put;
 mod rollups;
 mod secrets;
 mod sight;

@@ -33,6 +33,7 @@ pub mod summary;
 pub mod table;
 pub mod terminal;
 pub mod validate;
+pub mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

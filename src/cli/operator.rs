@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::failure::{Failure, Outcome};
-use super::signals;
+use super::{signals, webhook};
 use crate::operator;
 use crate::sources::kubernetes;
 
@@ -35,6 +35,9 @@ pub struct OperatorArgs {
     /// Threads that keep the rows up to date; results do not depend on it
     #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]
     pub workers: NonZeroUsize,
+    /// The admission webhook.
+    #[command(flatten)]
+    pub webhook: webhook::WebhookArgs,
 }
 
 /// Runs `kollect operator`; ends with SIGTERM or SIGINT, after what is pending has been exported.
@@ -51,6 +54,7 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
         allow_local_sinks: args.allow_local_sinks,
         scrub_keys: args.scrub_keys,
         workers: args.workers.get(),
+        webhook: args.webhook.options(),
     };
     operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok(Outcome::Done)
