@@ -87,7 +87,8 @@ impl Configuration {
             client["caBundle"] = base64::engine::general_purpose::STANDARD.encode(authorities).into();
         }
         let resources: Vec<String> = api::crds().into_iter().map(|crd| crd.spec.names.plural).collect();
-        let conditions = CONDITIONS.map(|(name, expression)| json!({ "name": name, "expression": expression }));
+        let conditions =
+            CONDITIONS.map(|(name, expression)| json!({ "name": name, "expression": expression }));
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",

@@ -135,7 +135,9 @@ pub enum LocationError {
     #[error("`{0}` is not a Service; give NAMESPACE/NAME, or NAMESPACE/NAME:PORT")]
     Service(String),
     /// It is not an address that an API server takes.
-    #[error("`{0}` is not an address for a webhook; give https://HOST:PORT, without user, query and fragment")]
+    #[error(
+        "`{0}` is not an address for a webhook; give https://HOST:PORT, without user, query and fragment"
+    )]
     Url(String),
 }
 
@@ -207,7 +209,9 @@ impl fmt::Display for Location {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address can't be listened on.
-    #[error("the webhook can't listen on {address}: {source}; free the address, or give another --webhook-address")]
+    #[error(
+        "the webhook can't listen on {address}: {source}; free the address, or give another --webhook-address"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -1,6 +1,8 @@
 //! AdmissionReviews: what is asked, and how a verdict is told.
 
-use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, META_API_VERSION_V1, Operation};
+use kube::core::admission::{
+    AdmissionRequest, AdmissionResponse, AdmissionReview, META_API_VERSION_V1, Operation,
+};
 use kube::core::response::{StatusCause, StatusDetails, StatusSummary};
 use kube::core::{DynamicObject, Resource as _};
 
@@ -78,7 +80,8 @@ fn tell(request: &Request, resource: &ResourceRef, verdict: &Verdict) -> Admissi
         field: problem.field.clone(),
         message: sentence(problem),
     };
-    let mut response = response.deny(format!("{resource} is refused: {}", listed(&verdict.refusals).join(" | ")));
+    let mut response =
+        response.deny(format!("{resource} is refused: {}", listed(&verdict.refusals).join(" | ")));
     response.result.status = Some(StatusSummary::Failure);
     // As the API server answers when the schema refuses.
     response.result.code = 422;

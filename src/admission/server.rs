@@ -69,7 +69,8 @@ pub(super) async fn serve(
         while let Ok(place) = Arc::clone(&connections).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let connection = serve_connection(stream, acceptor.clone(), answerer.clone(), stop.clone());
+                    let connection =
+                        serve_connection(stream, acceptor.clone(), answerer.clone(), stop.clone());
                     tokio::spawn(async move {
                         connection.await;
                         drop(place);
@@ -85,7 +86,12 @@ pub(super) async fn serve(
     stop.run_until_cancelled(accepting).await;
 }
 
-async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, answerer: Answerer, stop: CancellationToken) {
+async fn serve_connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    answerer: Answerer,
+    stop: CancellationToken,
+) {
     let stream = match timeout(PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a handshake with the webhook failed"),

@@ -38,7 +38,9 @@ fn unreadable(resource: &ResourceRef) -> Problem {
         field: "spec".to_owned(),
         reason: reason::SPEC_INVALID,
         message: format!("the resource can't be read as a {}", resource.kind),
-        remedy: "compare its fields with `kubectl explain`, and see that CRDs and operator are of one version".to_owned(),
+        remedy:
+            "compare its fields with `kubectl explain`, and see that CRDs and operator are of one version"
+                .to_owned(),
         cause: None,
     }
 }

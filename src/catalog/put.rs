@@ -13,7 +13,12 @@ impl Input {
     ///
     /// # Errors
     /// When it can't be read as its kind; the input is then as it was. The text may quote the resource.
-    pub fn put(&mut self, kind: &str, name: ResourceName, resource: Value) -> Result<bool, serde_json::Error> {
+    pub fn put(
+        &mut self,
+        kind: &str,
+        name: ResourceName,
+        resource: Value,
+    ) -> Result<bool, serde_json::Error> {
         fn put<T: DeserializeOwned>(
             all: &mut BTreeMap<ResourceName, Arc<T>>,
             name: ResourceName,

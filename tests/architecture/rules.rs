@@ -73,7 +73,17 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         module: "operator",
         may_name: &[
-            "admission", "api", "catalog", "engine", "export", "runtime", "sinks", "sources", "status", ROWS, EXTRACTION,
+            "admission",
+            "api",
+            "catalog",
+            "engine",
+            "export",
+            "runtime",
+            "sinks",
+            "sources",
+            "status",
+            ROWS,
+            EXTRACTION,
         ],
         why: "the operator runs in a cluster whatever started it, so it knows neither files nor the command line",
     },

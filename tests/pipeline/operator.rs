@@ -491,7 +491,12 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
     world.apply("KollectDatabaseSink", "other", json!({"type": "postgres", "postgres": postgres})).await;
     let proxy = Proxy::start(&world.client).await;
     let stop = tokio_util::sync::CancellationToken::new();
-    let options = kollect::operator::Options { allow_local_sinks: false, workers: 1, scrub_keys: Vec::new(), webhook: None };
+    let options = kollect::operator::Options {
+        allow_local_sinks: false,
+        workers: 1,
+        scrub_keys: Vec::new(),
+        webhook: None,
+    };
     proxy.stall(&["PATCH ", "/secrets/other"]);
     // That namespaces can't be listed is nothing to a target that selects none.
     let (path, times) = ("/api/v1/namespaces?", usize::MAX);

@@ -10,13 +10,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::RootCertStore;
 
 /// So far the clocks of the cluster may differ.
 const CLOCK_SKEW: Duration = Duration::from_mins(10);
@@ -80,7 +80,8 @@ pub(in crate::admission) fn key(certificate: &[u8], key: &[u8]) -> Result<Certif
     if chain.is_empty() {
         return Err("there is no certificate in PEM form".to_owned());
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "there is no private key in PEM form".to_owned())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|_| "there is no private key in PEM form".to_owned())?;
     CertifiedKey::from_der(chain, key, &ring::default_provider())
         .map_err(|error| format!("certificate and key can't be used together: {error}"))
 }

@@ -125,7 +125,12 @@ impl Keeper {
         for _ in 0..RACES {
             let stored = answered(api.get_opt(&self.options.name)).await.map_err(unreachable)?;
             if let Some(stored) = &stored {
-                if stored.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).map(String::as_str)
+                if stored
+                    .metadata
+                    .labels
+                    .as_ref()
+                    .and_then(|labels| labels.get(MANAGED_BY))
+                    .map(String::as_str)
                     != Some(MANAGER)
                 {
                     return Err(format!(
