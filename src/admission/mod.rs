@@ -5,7 +5,8 @@
 //!  latest Input of the operator ─────────────┐
 //!                                            ▼
 //!  API server ─ TLS ─► server ─► review ─► verdict ─► allowed (with warnings), or refused with every reason
-//!                        ▲                   └─ surroundings: what of the input concerns the object
+//!                        ▲          │        └─ surroundings: what of the input concerns the object
+//!                        │          └─► kinds: whether the cluster serves what a profile reads
 //!                        │
 //!  Secret ◄─► certificate keeper ─► configuration: the ValidatingWebhookConfiguration
 //! ```
@@ -21,6 +22,7 @@
 
 mod certificate;
 mod configuration;
+mod kinds;
 mod review;
 mod server;
 mod surroundings;
@@ -43,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Input;
 use certificate::{Keeper, Serving};
 use configuration::Configuration;
+use kinds::Kinds;
 
 /// Where reviews are posted to.
 const PATH: &str = "/validate";
@@ -264,8 +267,9 @@ pub async fn start(
     let acceptor = server::acceptor(Arc::clone(&serving))?;
     let webhook = Webhook { address, serving: Arc::clone(&serving), inputs: inputs.clone() };
     let configuration = Configuration::new(&options);
+    let kinds = Kinds::new(client.clone());
     let keeper = Keeper::new(client, options, configuration, serving);
     tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
-    tokio::spawn(server::serve(listener, acceptor, inputs, stop));
+    tokio::spawn(server::serve(listener, acceptor, inputs, kinds, stop));
     Ok(webhook)
 }

@@ -5,10 +5,11 @@ use kube::core::admission::{
 };
 use kube::core::response::{StatusCause, StatusDetails, StatusSummary};
 use kube::core::{DynamicObject, Resource as _};
+use serde_json::Value;
 
-use super::verdict::{Verdict, verdict};
+use super::verdict::Verdict;
 use crate::api;
-use crate::catalog::{Input, Problem, ResourceName, ResourceRef};
+use crate::catalog::{Problem, ResourceName, ResourceRef};
 
 /// A request for a verdict.
 pub(super) type Request = AdmissionRequest<DynamicObject>;
@@ -56,19 +57,22 @@ pub(super) fn granted(request: &Request) -> AdmissionResponse {
     AdmissionResponse::from(request)
 }
 
-/// Judges the object of a request.
-pub(super) fn answer(request: &Request, object: &DynamicObject, input: &Input) -> AdmissionResponse {
+/// The resource that an object of a request is.
+pub(super) fn resource(request: &Request, object: &DynamicObject) -> ResourceRef {
     let meta = object.meta();
     let namespace = request.namespace.as_ref().or(meta.namespace.as_ref());
     let name = meta.name.as_ref().unwrap_or(&request.name);
     let name = ResourceName::new(namespace.cloned().unwrap_or_default(), name);
-    let resource = ResourceRef::new(&request.kind.kind, &name);
-    // It has been read from JSON, so it can be written as such.
-    let object = serde_json::to_value(object).unwrap_or_default();
-    tell(request, &resource, &verdict(input, &resource, object))
+    ResourceRef::new(&request.kind.kind, &name)
 }
 
-fn tell(request: &Request, resource: &ResourceRef, verdict: &Verdict) -> AdmissionResponse {
+/// An object as JSON; it has been read from such.
+pub(super) fn value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// Tells a verdict.
+pub(super) fn answer(request: &Request, resource: &ResourceRef, verdict: &Verdict) -> AdmissionResponse {
     let mut response = granted(request);
     let warnings = listed(&verdict.warnings);
     response.warnings = Some(warnings).filter(|warnings| !warnings.is_empty());

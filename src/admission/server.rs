@@ -16,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::certificate::Serving;
+use super::kinds::Kinds;
+use super::verdict::verdict;
 use super::{PATH, review};
 use crate::catalog::Input;
 
@@ -23,13 +25,13 @@ use crate::catalog::Input;
 const LARGEST_BODY: usize = 8 << 20;
 
 /// So many connections are served at a time. API servers are few, and keep a few each.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 
-/// So many bodies are taken apart at a time: a body takes many times its size then.
-const AT_A_TIME: usize = 4;
+/// So many bodies are held at a time; one takes many times its size when it is taken apart.
+const AT_A_TIME: usize = 8;
 
-/// So long a handshake, a head or a body may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// So long a handshake, a head or a body may take: as long as the API server waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// So long a request waits for the resources of the cluster to be known. Less than the API server's patience.
 const WAIT_FOR_INPUT: Duration = Duration::from_secs(3);
@@ -41,6 +43,7 @@ const REST: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 struct Answerer {
     inputs: watch::Receiver<Option<Arc<Input>>>,
+    kinds: Arc<Kinds>,
     places: Arc<Semaphore>,
 }
 
@@ -60,9 +63,10 @@ pub(super) async fn serve(
     listener: TcpListener,
     acceptor: TlsAcceptor,
     inputs: watch::Receiver<Option<Arc<Input>>>,
+    kinds: Kinds,
     stop: CancellationToken,
 ) {
-    let answerer = Answerer { inputs, places: Arc::new(Semaphore::new(AT_A_TIME)) };
+    let answerer = Answerer { inputs, kinds: Arc::new(kinds), places: Arc::new(Semaphore::new(AT_A_TIME)) };
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let accepting = async {
         // Neither semaphore is ever closed.
@@ -124,6 +128,9 @@ impl Answerer {
         if request.method() != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "reviews are posted");
         }
+        let Ok(_place) = self.places.acquire().await else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends");
+        };
         let body = match timeout(PATIENCE, Limited::new(request.into_body(), LARGEST_BODY).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -132,31 +139,30 @@ impl Answerer {
             Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body has no end"),
             Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body takes too long"),
         };
-        let Ok(_place) = self.places.acquire().await else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends");
-        };
         let request = match blocking(move || review::read(&body)).await {
             Some(Ok(request)) => request,
             Some(Err(why)) => return text(StatusCode::BAD_REQUEST, &why),
             None => return text(StatusCode::INTERNAL_SERVER_ERROR, "the review could not be read"),
         };
-        if review::to_judge(&request).is_none() {
-            return json(review::granted(&request));
-        }
+        let Some(object) = review::to_judge(&request) else { return json(review::granted(&request)) };
+        let resource = review::resource(&request, object);
         let Some(input) = self.input().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "the resources of the cluster are not known yet");
         };
-        let judged = blocking(move || match review::to_judge(&request) {
-            Some(object) => review::answer(&request, object, &input),
-            None => review::granted(&request),
-        });
-        match judged.await {
-            Some(response) => {
-                tracing::debug!(allowed = response.allowed, "reviewed");
-                json(response)
-            }
-            None => text(StatusCode::INTERNAL_SERVER_ERROR, "the object could not be judged"),
+        let (judged, value) = (resource.clone(), review::value(object));
+        let Some(mut verdict) = blocking(move || verdict(&input, &judged, value)).await else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "the object could not be judged");
+        };
+        if verdict.refusals.is_empty() {
+            verdict.warnings.extend(self.kinds.unserved(&resource, object).await);
         }
+        tracing::debug!(
+            %resource,
+            refusals = verdict.refusals.len(),
+            warnings = verdict.warnings.len(),
+            "reviewed"
+        );
+        json(review::answer(&request, &resource, &verdict))
     }
 
     /// The latest input, once there is one.

@@ -238,7 +238,10 @@ fn texts_are_fit_for_headers_and_there_is_an_end_to_them() {
     let spec = json!({ "targetGVK": { "version": "v1", "kind": "Pod" }, "attributes": attributes.collect::<Vec<_>>() });
     let object = resource("KollectProfile", "x", &spec);
     let request = request("CREATE", None, &object, &Value::Null);
-    let answer = review::answer(&request, review::to_judge(&request).unwrap(), &Input::default());
+    let object = review::to_judge(&request).unwrap();
+    let resource = review::resource(&request, object);
+    let verdict = verdict(&Input::default(), &resource, review::value(object));
+    let answer = review::answer(&request, &resource, &verdict);
     assert!(!answer.allowed);
     assert!(!answer.result.message.contains(|c: char| c.is_control()), "{:?}", answer.result.message);
     assert!(answer.result.message.contains("and 24 more"), "{}", answer.result.message);

@@ -52,7 +52,7 @@ impl Answer {
 
 pub(crate) struct World {
     pub(crate) client: Client,
-    _cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 /// An operator that runs in this process.
@@ -81,7 +81,7 @@ impl World {
             let established = await_condition(definitions.clone(), &name, conditions::is_crd_established());
             tokio::time::timeout(PATIENCE, established).await.expect(&name).unwrap();
         }
-        let world = Self { client, _cluster: cluster };
+        let world = Self { client, cluster };
         // A definition that has just been created is served a moment later.
         for crd in api::crds() {
             let path = format!("/apis/kollect.dev/v1alpha1/{}", crd.spec.names.plural);
@@ -92,10 +92,15 @@ impl World {
 
     /// Starts an operator, with a webhook or without.
     pub(crate) fn operator(&self, webhook: Option<Options>) -> Operator {
+        self.operator_as(self.client.clone(), webhook)
+    }
+
+    /// The same, as somebody else.
+    pub(crate) fn operator_as(&self, client: Client, webhook: Option<Options>) -> Operator {
         let stop = CancellationToken::new();
         let options =
             operator::Options { allow_local_sinks: true, scrub_keys: Vec::new(), workers: 1, webhook };
-        let running = operator::run(self.client.clone(), options, stop.clone());
+        let running = operator::run(client, options, stop.clone());
         Operator { stop, task: tokio::spawn(async move { drop(running.await.unwrap()) }) }
     }
 
@@ -117,7 +122,8 @@ impl World {
             object["metadata"]["name"].as_str().unwrap()
         );
         let request = Request::patch(path).header("content-type", "application/apply-patch+yaml");
-        answer(&self.client, request.body(Body::from(object.to_string().into_bytes())).unwrap()).await
+        let request = request.body(Body::from(object.to_string().into_bytes())).unwrap();
+        answer(&self.client, request).await.expect("there is an answer")
     }
 
     pub(crate) async fn get(&self, object: &Value) -> Answer {
@@ -135,18 +141,23 @@ impl World {
 }
 
 pub(crate) async fn send(client: &Client, method: Method, path: &str, body: Vec<u8>) -> Answer {
+    try_send(client, method, path, body).await.expect("there is an answer")
+}
+
+/// `None` when the connection ends before there is an answer.
+pub(crate) async fn try_send(client: &Client, method: Method, path: &str, body: Vec<u8>) -> Option<Answer> {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     answer(client, request.body(Body::from(body)).unwrap()).await
 }
 
-async fn answer(client: &Client, request: Request<Body>) -> Answer {
-    let response = client.send(request).await.unwrap();
+async fn answer(client: &Client, request: Request<Body>) -> Option<Answer> {
+    let response = client.send(request).await.ok()?;
     let warnings = response.headers().get_all("warning").iter();
     let warnings = warnings.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
     let code = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = response.into_body().collect().await.ok()?.to_bytes();
     let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
-    Answer { code, warnings, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) }
+    Some(Answer { code, warnings, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) })
 }
 
 /// Where objects of a kind are.
