@@ -40,6 +40,7 @@ const CONDITIONS: [(&str, &str); 2] = [
 pub(super) struct Configuration {
     name: String,
     client: Value,
+    resources: Vec<String>,
     failure_policy: &'static str,
     /// The version that was applied last.
     applied: Option<String>,
@@ -56,6 +57,7 @@ impl Configuration {
         Self {
             name: options.name.clone(),
             client,
+            resources: api::crds().into_iter().map(|crd| crd.spec.names.plural).collect(),
             failure_policy: match options.failure_policy {
                 FailurePolicy::Ignore => "Ignore",
                 FailurePolicy::Fail => "Fail",
@@ -86,7 +88,6 @@ impl Configuration {
         if let Some(authorities) = authorities {
             client["caBundle"] = base64::engine::general_purpose::STANDARD.encode(authorities).into();
         }
-        let resources: Vec<String> = api::crds().into_iter().map(|crd| crd.spec.names.plural).collect();
         let conditions =
             CONDITIONS.map(|(name, expression)| json!({ "name": name, "expression": expression }));
         json!({
@@ -105,7 +106,7 @@ impl Configuration {
                     "apiVersions": [api::VERSION],
                     "operations": ["CREATE", "UPDATE"],
                     // Without the status: that is the operator's own.
-                    "resources": resources,
+                    "resources": self.resources,
                     "scope": "*",
                 }],
                 "matchConditions": conditions,

@@ -95,3 +95,51 @@ impl WebhookArgs {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        webhook: WebhookArgs,
+    }
+
+    fn options(line: &str) -> Result<Option<Options>, clap::Error> {
+        Ok(Line::try_parse_from(format!("kollect {line}").split_whitespace())?.webhook.options())
+    }
+
+    #[test]
+    fn the_webhook_is_off_unless_it_has_an_address_and_a_place() {
+        assert!(options("").unwrap().is_none());
+        assert!(options("--webhook-service a/b").unwrap().is_none());
+        let given = options("--webhook-address 0.0.0.0:9443 --webhook-service a/b").unwrap().unwrap();
+        assert_eq!(given.location, Location::service("a/b").unwrap());
+        assert_eq!((given.name.as_str(), given.failure_policy), ("kollect-webhook", FailurePolicy::Ignore));
+        assert_eq!(given.certificates, Certificates::Own(Rotation::default()));
+        let line = "--webhook-address [::]:9443 --webhook-url https://a:9443 --webhook-name n \
+                    --webhook-certificates /c --webhook-failure-policy fail";
+        let given = options(line).unwrap().unwrap();
+        assert_eq!(given.location, Location::url("https://a:9443").unwrap());
+        assert_eq!((given.name.as_str(), given.failure_policy), ("n", FailurePolicy::Fail));
+        assert_eq!(given.certificates, Certificates::Directory("/c".into()));
+    }
+
+    #[test]
+    fn an_address_without_a_place_and_two_places_are_refused() {
+        for line in [
+            "--webhook-address 0.0.0.0:9443",
+            "--webhook-address 9443 --webhook-service a/b",
+            "--webhook-address 0.0.0.0:9443 --webhook-service b",
+            "--webhook-address 0.0.0.0:9443 --webhook-url http://a",
+            "--webhook-address 0.0.0.0:9443 --webhook-service a/b --webhook-url https://a",
+            "--webhook-address 0.0.0.0:9443 --webhook-service a/b --webhook-failure-policy never",
+        ] {
+            assert!(options(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! An API server with our CRDs, and operators beside it.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
@@ -162,9 +163,10 @@ async fn answer(client: &Client, request: Request<Body>) -> Option<Answer> {
 
 /// Where objects of a kind are.
 fn collection(object: &Value) -> String {
+    static CRDS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(api::crds);
     let kind = object["kind"].as_str().unwrap();
-    let crd = api::crds().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap();
-    let plural = crd.spec.names.plural;
+    let crd = CRDS.iter().find(|crd| crd.spec.names.kind == kind).unwrap();
+    let plural = &crd.spec.names.plural;
     match object["metadata"]["namespace"].as_str().filter(|_| crd.spec.scope == "Namespaced") {
         Some(namespace) => format!("/apis/kollect.dev/v1alpha1/namespaces/{namespace}/{plural}"),
         None => format!("/apis/kollect.dev/v1alpha1/{plural}"),
