@@ -188,14 +188,14 @@ fn a_resource_that_can_not_be_used_as_it_stands_is_judged_as_it_would_be() {
     );
 }
 
-fn request(operation: &str, sub_resource: Option<&str>, object: &Value, old: &Value) -> review::Request {
-    let review = json!({
+fn review_of(kind: &str, operation: &str, sub_resource: Option<&str>, object: &Value, old: &Value) -> Value {
+    json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
             "uid": "1",
-            "kind": { "group": "kollect.dev", "version": "v1alpha1", "kind": "KollectProfile" },
-            "resource": { "group": "kollect.dev", "version": "v1alpha1", "resource": "kollectprofiles" },
+            "kind": { "group": "kollect.dev", "version": "v1alpha1", "kind": kind },
+            "resource": { "group": "kollect.dev", "version": "v1alpha1", "resource": "any" },
             "subResource": sub_resource,
             "name": "x",
             "namespace": "a",
@@ -204,7 +204,11 @@ fn request(operation: &str, sub_resource: Option<&str>, object: &Value, old: &Va
             "object": object,
             "oldObject": old,
         },
-    });
+    })
+}
+
+fn request(operation: &str, sub_resource: Option<&str>, object: &Value, old: &Value) -> review::Request {
+    let review = review_of("KollectProfile", operation, sub_resource, object, old);
     review::read(review.to_string().as_bytes()).unwrap()
 }
 
@@ -246,6 +250,50 @@ fn texts_are_fit_for_headers_and_there_is_an_end_to_them() {
     assert!(!answer.result.message.contains(|c: char| c.is_control()), "{:?}", answer.result.message);
     assert!(answer.result.message.contains("and 24 more"), "{}", answer.result.message);
     assert_eq!(answer.result.details.unwrap().causes.len(), 16);
+}
+
+/// A body as an API server sends it, with some of it changed at random.
+fn spoilt(random: &mut fastrand::Rng, body: &str) -> Vec<u8> {
+    const PIECES: [&str; 12] =
+        ["{", "}", "[", "]", "\"", "null", "true", "-1e400", "\\ud800", ",\"spec\":", "\u{0}", "cel:("];
+    let mut body = body.as_bytes().to_owned();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(0..body.len());
+        match random.u8(0..3) {
+            0 => body[at] = random.u8(..),
+            1 => drop(body.drain(at..(at + random.usize(1..20)).min(body.len()))),
+            _ => drop(body.splice(at..at, PIECES[random.usize(0..PIECES.len())].bytes())),
+        }
+    }
+    body
+}
+
+#[test]
+fn no_body_whatever_makes_the_webhook_fail() {
+    let input = large();
+    let spec = json!({ "profileRef": "p1", "names": ["a"], "databaseSinkRefs": ["s1", { "name": "s2" }],
+        "targetGVK": { "version": "v1", "kind": "Pod" }, "attributes": [{ "name": "a", "path": "$.a[?@.b == 'c']" }],
+        "type": "sqlite", "endpoint": "/a.db", "labelSelector": { "matchLabels": { "a": "b" } } });
+    let mut random = fastrand::Rng::with_seed(5);
+    let (mut read, mut judged) = (0, 0);
+    for kind in
+        ["KollectProfile", "KollectTarget", "KollectInventory", "KollectDatabaseSink", "KollectSnapshotSink"]
+    {
+        let object = resource(kind, "x", &spec);
+        let body = review_of(kind, "CREATE", None, &object, &Value::Null).to_string();
+        for _ in 0..300 {
+            let Ok(request) = review::read(&spoilt(&mut random, &body)) else { continue };
+            read += 1;
+            let Some(object) = review::to_judge(&request) else { continue };
+            judged += 1;
+            let resource = review::resource(&request, object);
+            let verdict = verdict(&input, &resource, review::value(object));
+            let answer = review::answer(&request, &resource, &verdict);
+            assert_eq!(answer.uid, request.uid);
+            assert_eq!(answer.allowed, verdict.refusals.is_empty());
+        }
+    }
+    assert!(read > 100 && judged > 100, "{read} read, {judged} judged");
 }
 
 const DAY: Duration = Duration::from_hours(24);

@@ -445,6 +445,15 @@ async fn while_the_cluster_is_not_known_reviews_wait_and_are_not_granted() {
     });
     assert_eq!(answer.body["response"]["allowed"], json!(true), "{answer:?}");
     assert!(webhook.is_ready());
+    // Connections that never say anything hold up nobody for good.
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(tokio::net::TcpStream::connect(options.address).await.unwrap());
+    }
+    let other = client_of(&options, &authority.pem());
+    let answer = send(&other, Method::POST, "/validate", review("CREATE", &good, &Value::Null)).await;
+    assert!(answer.is_taken(), "{answer:?}");
+    drop(silent);
     // The address is taken, which is told and not waited for.
     let nowhere = Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
     let error = admission::start(nowhere, options, inputs.subscribe(), stop.clone()).await.unwrap_err();
