@@ -5,11 +5,12 @@
 //! ```text
 //! api ──► catalog ──► engine ──► export ──► sinks        runtime puts these together,
 //!           sources ──►│            │                     operator and cli run it
-//!                      └─► status ◄─┘
+//!                      └─► status ◄─┘                        admission says beforehand what the catalog would say
 //! ```
 //!
 //! Of several operators the one that holds the [`lease`] writes.
 
+pub mod admission;
 pub mod api;
 pub mod catalog;
 pub mod cli;

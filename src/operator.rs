@@ -8,6 +8,8 @@
 //!                                                  └─► Probes ──────┘
 //! ```
 //!
+//! The admission webhook, where it is wanted, judges by the same input, beside the loop.
+//!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
 //! runtime works out the difference. With leader election it does so as a warm standby until it holds the lease: everything is
 //! read, and nothing is written, neither rows nor status. It never waits for the API server, nor for a sink: Secrets are read, sinks are
@@ -31,6 +33,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission;
 use crate::api::{GROUP, VERSION};
 use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
 use crate::engine::{GraphClosed, StartError};
@@ -65,6 +68,8 @@ pub struct Options {
     pub lease: Option<lease::Settings>,
     /// Is told whether the process is of use, as that changes.
     pub readiness: watch::Sender<Readiness>,
+    /// The admission webhook, if it is wanted.
+    pub webhook: Option<admission::Options>,
 }
 
 /// Of what use a process is at present.
@@ -94,6 +99,9 @@ pub enum OperatorError {
         /// How that came.
         message: String,
     },
+    /// The admission webhook could not be started.
+    #[error(transparent)]
+    Webhook(#[from] admission::StartError),
 }
 
 /// Runs the pipelines of a cluster until `stop` fires, then delivers what is waiting, gives the lease back, and returns the last
@@ -108,6 +116,11 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let election = options.lease.clone().map(|settings| lease::enter(client.clone(), settings));
     tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
     let runtime = Runtime::standby(Arc::clone(&source), Mode::Follow, options.workers)?;
+    let (inputs, latest) = watch::channel(None);
+    if let Some(webhook) = options.webhook.clone() {
+        let webhook = admission::start(client.clone(), webhook, latest, stop.clone()).await?;
+        tracing::info!(address = %webhook.address(), "the admission webhook listens");
+    }
     let mut operator = Operator {
         previews: Previews::start(runtime.sampler(), &stop),
         runtime,
@@ -117,6 +130,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         secrets: Secrets::start(client.clone(), &stop),
         statuses: watch::Sender::default(),
         client,
+        inputs,
         resources,
         options,
         planned: None,
@@ -145,9 +159,11 @@ struct Operator {
     previews: Previews,
     /// What the task that writes status is to write.
     statuses: watch::Sender<Vec<Wanted>>,
+    /// What the webhook judges by.
+    inputs: watch::Sender<Option<Arc<Input>>>,
     resources: Resources,
     options: Options,
-    planned: Option<(Input, Plan)>,
+    planned: Option<(Arc<Input>, Plan)>,
     /// The term in which this process writes; nothing while it stands by.
     term: Option<Term>,
 }
@@ -232,6 +248,8 @@ impl Operator {
             );
             self.runtime.apply(&plan)?;
         }
+        let input = Arc::new(input);
+        self.inputs.send_replace(Some(Arc::clone(&input)));
         self.planned = Some((input, plan));
         self.probe();
         Ok(())

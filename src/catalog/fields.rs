@@ -1,8 +1,10 @@
 //! Fields that several kinds have: selectors and intervals.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use kollect_dataflows::extract::{LabelSelector, Operator, Requirement};
+use regex::Regex;
 
 use super::problem::{Problem, ResourceRef, reason};
 use crate::api;
@@ -55,6 +57,13 @@ pub(super) fn selector(
     reporter: &mut Reporter<'_>,
 ) -> Result<Option<LabelSelector>, ()> {
     let Some(selector) = selector else { return Ok(None) };
+    // No schema can check the keys of a mapping, and one that no label can have would select nothing without a word.
+    let mut keys = selector.match_labels.keys();
+    if let Some(key) = keys.find(|key| !is_label_key(key)) {
+        let (message, remedy) = api::explain_pattern(api::LABEL_KEY);
+        reporter.report(field, reason::SPEC_INVALID, format!("matchLabels: `{key}` {message}"), remedy);
+        return Err(());
+    }
     let requirements = selector.match_expressions.iter().map(|requirement| Requirement {
         key: requirement.key.clone(),
         operator: match requirement.operator {
@@ -71,6 +80,13 @@ pub(super) fn selector(
         let (message, remedy) = text.split_once("; ").unwrap_or((&text, "correct the selector"));
         reporter.report(field, reason::SPEC_INVALID, message, remedy);
     })
+}
+
+fn is_label_key(key: &str) -> bool {
+    static KEY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(api::LABEL_KEY).ok());
+    let longest = key.split('/').map(str::len).zip([253, 63]).all(|(length, most)| length <= most);
+    let name = key.rsplit('/').next().unwrap_or_default();
+    longest && name.len() <= 63 && KEY.as_ref().is_none_or(|pattern| pattern.is_match(key))
 }
 
 /// The time span of a field, if there is a usable one; a bad one is reported.

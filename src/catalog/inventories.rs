@@ -330,7 +330,7 @@ fn bind(
             let message =
                 format!("the sink leads to the same place as {first}: {}", usable.config.describe());
             let remedy = "remove one of the references, or change one of the sinks";
-            reporter.report(&field, reason::SPEC_INVALID, message, remedy);
+            reporter.report(&field, reason::SAME_DESTINATION, message, remedy);
             continue;
         }
         places.push((place, field));

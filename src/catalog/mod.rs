@@ -22,6 +22,7 @@ mod inventories;
 mod plan;
 mod problem;
 mod profiles;
+mod put;
 mod rollups;
 mod scopes;
 mod secrets;

@@ -30,6 +30,10 @@ pub mod reason {
     pub const SINK_NOT_FOUND: &str = "SinkNotFound";
     /// A sink that is named has problems of its own.
     pub const SINK_INVALID: &str = "SinkInvalid";
+    /// Two sinks of the inventory lead to the same place.
+    pub const SAME_DESTINATION: &str = "SameDestination";
+    /// A rollup names an attribute that no row of the inventory has.
+    pub const ATTRIBUTE_NOT_FOUND: &str = "AttributeNotFound";
     /// The sink is not allowed here.
     pub const SINK_FORBIDDEN: &str = "SinkForbidden";
     /// The sink leads to an address that sinks may not connect to.
@@ -58,6 +62,25 @@ pub mod reason {
     pub const SINK_NAMESPACE_DENIED: &str = "SinkNamespaceDenied";
     /// It is not known what scopes allow, so nothing is.
     pub const SCOPE_UNKNOWN: &str = "ScopeUnknown";
+
+    /// What only a change of the resource itself cures, and what it is forbidden to ask for: admission refuses it.
+    ///
+    /// A reason that is not here may be cured by another resource, a Secret or a permission that is yet to come, so it is
+    /// only warned of: resources that refer to each other can be created in any order.
+    pub const REFUSED: &[&str] = &[
+        MISSING_PROFILE_REF,
+        PROFILE_INVALID,
+        SPEC_INVALID,
+        SINK_FORBIDDEN,
+        ENDPOINT_FORBIDDEN,
+        SECRET_FORBIDDEN,
+        PROFILE_FORBIDDEN,
+        SCOPE_GVK_DENIED,
+        SCOPE_NAMESPACE_DENIED,
+        SCOPE_RESOURCE_EXPORT_DENIED,
+        SCOPE_SINK_DENIED,
+        SINK_NAMESPACE_DENIED,
+    ];
 }
 
 /// A custom resource.
@@ -108,6 +131,13 @@ pub struct Problem {
     /// The other resource that is the cause, because it does not exist or has problems of its own: who has seen those
     /// need not be told of this one.
     pub cause: Option<ResourceRef>,
+}
+
+impl Problem {
+    /// Whether admission refuses the resource for it. What another resource has brought about is not the author's fault.
+    pub fn is_refused(&self) -> bool {
+        self.cause.is_none() && reason::REFUSED.contains(&self.reason)
+    }
 }
 
 impl fmt::Display for Problem {

@@ -30,7 +30,7 @@ pub(super) fn plan(
             {
                 let message = format!("no target of the inventory has an attribute {attribute}");
                 let remedy = "name an attribute of a profile, or a part of the row's identity such as namespace or kind";
-                reporter.report(field, reason::SPEC_INVALID, message, remedy);
+                reporter.report(field, reason::ATTRIBUTE_NOT_FOUND, message, remedy);
             }
             attribute
         };

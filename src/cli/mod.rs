@@ -34,6 +34,7 @@ pub mod summary;
 pub mod table;
 pub mod terminal;
 pub mod validate;
+pub mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

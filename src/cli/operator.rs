@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::failure::{Failure, Outcome};
 use super::leader_election::LeaderElectionArgs;
-use super::signals;
+use super::{signals, webhook};
 use crate::operator;
 use crate::sinks::{EndpointPolicy, Network};
 use crate::sources::kubernetes;
@@ -55,6 +55,9 @@ pub struct OperatorArgs {
     /// Several replicas.
     #[command(flatten)]
     pub leader_election: LeaderElectionArgs,
+    /// The admission webhook.
+    #[command(flatten)]
+    pub webhook: webhook::WebhookArgs,
 }
 
 /// Runs `kollect operator`; ends with SIGTERM or SIGINT, after what is pending has been exported.
@@ -76,6 +79,7 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
         workers: args.workers.get(),
         lease,
         readiness: watch::Sender::default(),
+        webhook: args.webhook.options(),
     };
     operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok(Outcome::Done)

@@ -1,9 +1,8 @@
 //! From documents to resources of known kinds.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::documents::Place;
@@ -256,7 +255,8 @@ impl<'e> Loader<'e> {
             false => Value::String(name.namespace.clone()),
         };
         self.manifests.origins.insert(this.clone(), origin);
-        if let Err(error) = self.keep(kind, name, document)
+        // What can be read at all is checked, whatever else is wrong with it.
+        if let Err(error) = self.manifests.input.put(kind, name, document)
             && sound
         {
             // The schemas come from the types, so this is for what they can't say.
@@ -268,33 +268,6 @@ impl<'e> Loader<'e> {
                 (message.clone(), remedy.clone()),
             )));
             self.manifests.input.unusable.insert(this.clone(), Unusable { labels, message, remedy });
-        }
-    }
-
-    /// Puts a resource into the catalog's input, if it can be read at all: what it says is then checked as well.
-    fn keep(&mut self, kind: &str, name: ResourceName, document: Value) -> Result<(), serde_json::Error> {
-        fn put<T: DeserializeOwned>(
-            all: &mut BTreeMap<ResourceName, Arc<T>>,
-            name: ResourceName,
-            document: Value,
-        ) -> Result<(), serde_json::Error> {
-            all.insert(name, Arc::new(serde_json::from_value(document)?));
-            Ok(())
-        }
-        let input = &mut self.manifests.input;
-        match kind {
-            "KollectConnectionTest" => put(&mut input.connection_tests, name, document),
-            "KollectProfile" => put(&mut input.profiles, name, document),
-            "KollectTarget" => put(&mut input.targets, name, document),
-            "KollectClusterTarget" => put(&mut input.cluster_targets, name, document),
-            "KollectInventory" => put(&mut input.inventories, name, document),
-            "KollectClusterInventory" => put(&mut input.cluster_inventories, name, document),
-            "KollectScope" => put(&mut input.scopes, name, document),
-            "KollectClusterScope" => put(&mut input.cluster_scopes, name, document),
-            "KollectEventSink" => put(&mut input.event_sinks, name, document),
-            "KollectDatabaseSink" => put(&mut input.database_sinks, name, document),
-            "KollectSnapshotSink" => put(&mut input.snapshot_sinks, name, document),
-            _ => Ok(()),
         }
     }
 

@@ -40,6 +40,11 @@ pub(crate) const RULES: &[Rule] = &[
         why: "the catalog is a pure function of the custom resources, so that `kollect validate` and the operator say the same",
     },
     Rule {
+        module: "admission",
+        may_name: &["api", "catalog"],
+        why: "the webhook tells what the catalog says, so that admission, `kollect validate` and the operator never differ",
+    },
+    Rule {
         module: "manifests",
         may_name: &["api", "catalog", "sources"],
         why: "manifests are read as sources read files, and what they mean is the catalog's business",
@@ -78,14 +83,26 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         module: "operator",
         may_name: &[
-            "api", "catalog", "engine", "export", "lease", "probes", "runtime", "sinks", "sources", "status",
-            ROWS, EXTRACTION,
+            "admission",
+            "api",
+            "catalog",
+            "engine",
+            "export",
+            "lease",
+            "probes",
+            "runtime",
+            "sinks",
+            "sources",
+            "status",
+            ROWS,
+            EXTRACTION,
         ],
         why: "the operator runs in a cluster whatever started it, so it knows neither files nor the command line",
     },
     Rule {
         module: "cli",
         may_name: &[
+            "admission",
             "api",
             "catalog",
             "engine",

@@ -527,6 +527,7 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
         scrub_keys: Vec::new(),
         lease: None,
         readiness: Default::default(),
+        webhook: None,
     };
     proxy.stall(&["PATCH ", "/secrets/other"]);
     // That namespaces can't be listed is nothing to a target that selects none.

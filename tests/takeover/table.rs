@@ -42,6 +42,7 @@ impl Table {
             provisioning: Provisioning::Ensure,
             tls: TlsSettings::default(),
             deletion_policy: None,
+            endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
         };
         let binding = BindingName {
             cluster: "none".to_owned(),

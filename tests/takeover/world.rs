@@ -197,6 +197,8 @@ impl World {
             "kollect",
         ]);
         command.args(["--lease-identity", &name, "--lease-duration", "5s", "--lease-renew-deadline", "4s"]);
+        // The database is on this machine.
+        command.args(["--allowed-endpoint-cidrs", "0.0.0.0/0,::/0"]);
         command.args(["--lease-retry-period", "500ms", "--kubeconfig"]).arg(self.files.path(&name));
         command.env("KOLLECT_LOG", "info,kollect::operator=debug");
         let log = self.files.path(&format!("{name}.log"));

@@ -15,6 +15,9 @@ use crate::sinks::{SinkConfig, TlsSettings};
 /// Keys of a Secret that hold a connection string, first come first.
 const DSN_KEYS: [&str; 4] = ["dsn", "url", "connectionString", "DATABASE_URL"];
 
+/// The field under which the backend reports a connection string that can't be used.
+const DSN_FIELD: &str = "spec.postgres.databaseRef";
+
 /// Keys of a Secret that hold certificate authorities, first come first.
 const CA_KEYS: [&str; 3] = ["ca.crt", "tls.crt", "ca.pem"];
 
@@ -51,7 +54,16 @@ pub(super) fn config(
         deletion_policy: spec.deletion_policy.map(deletion_policy),
         endpoints: input.options.endpoints.clone(),
     };
-    let config = checked(postgres::Config::new(settings), reporter)?;
+    let config = postgres::Config::new(settings);
+    if let Err(error) = &config
+        && error.field == DSN_FIELD
+    {
+        // What is wrong is in the Secret, not in the sink.
+        let field = secrets::database_ref(spec).map_or(DSN_FIELD, |(field, _)| field);
+        reporter.report(field, reason::SECRET_INVALID, &error.message, &error.remedy);
+        return None;
+    }
+    let config = checked(config, reporter)?;
     if let Err(refused) = config.check_endpoints() {
         let (field, _) = secrets::database_ref(spec)?;
         reporter.report(field, reason::ENDPOINT_FORBIDDEN, refused.message, refused.remedy);
@@ -109,6 +121,16 @@ fn tls(
 ) -> Option<TlsSettings> {
     let Some(spec) = spec else { return Some(TlsSettings::default()) };
     let insecure_skip_verify = spec.insecure_skip_verify;
+    if insecure_skip_verify && (spec.ca_bundle.is_some() || spec.ca_secret_ref.is_some()) {
+        // The backend says so too, but not before there is a Secret.
+        reporter.report(
+            "spec.tls",
+            reason::SPEC_INVALID,
+            "an authority is given, and certificates are not to be checked",
+            "drop insecureSkipVerify, or the authority",
+        );
+        return None;
+    }
     let (field, reason, pem) = match (&spec.ca_bundle, &spec.ca_secret_ref) {
         (None, None) => return Some(TlsSettings { insecure_skip_verify, ca_pem: None }),
         (Some(_), Some(_)) => {

@@ -212,7 +212,7 @@ const CASES: &[Case] = &[
     (
         "two sinks that lead to the same table",
         "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: db2}\nspec: {type: sqlite, endpoint: 'file:///var/lib/a.db'}\n---\nkind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {databaseSinkRefs: [db, db2]}",
-        &["KollectInventory a/i spec.databaseSinkRefs[1] SpecInvalid"],
+        &["KollectInventory a/i spec.databaseSinkRefs[1] SameDestination"],
     ),
     (
         "two sinks that lead to the same table for different clusters",
@@ -227,7 +227,7 @@ const CASES: &[Case] = &[
     (
         "two sinks that keep one list of files",
         "kind: KollectSnapshotSink\nmetadata: {namespace: a, name: json}\nspec: {type: local, endpoint: /var/lib/files, serialization: {format: json}}\n---\nkind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {snapshotSinkRefs: [files, json]}",
-        &["KollectInventory a/i spec.snapshotSinkRefs[1] SpecInvalid"],
+        &["KollectInventory a/i spec.snapshotSinkRefs[1] SameDestination"],
     ),
     (
         "a SQLite sink without a path",
@@ -277,7 +277,7 @@ const POSTGRES_CASES: &[Case] = &[
     (
         "a connection string that is none",
         "kind: Secret\nmetadata: {namespace: a, name: dsn}\nstringData: {dsn: 'postgres://canary-5e@:x'}",
-        &["KollectDatabaseSink a/pg spec.postgres.databaseRef SpecInvalid"],
+        &["KollectDatabaseSink a/pg spec.postgres.databaseRef SecretInvalid"],
     ),
     (
         "a Secret with the key",

@@ -38,8 +38,8 @@ fn an_attribute_that_no_target_has_is_reported() {
     assert_eq!(
         briefly(&plan),
         [
-            "KollectInventory a/all spec.rollups[0].aggregates[1].attribute SpecInvalid",
-            "KollectInventory a/all spec.rollups[0].groupBy[1] SpecInvalid",
+            "KollectInventory a/all spec.rollups[0].aggregates[1].attribute AttributeNotFound",
+            "KollectInventory a/all spec.rollups[0].groupBy[1] AttributeNotFound",
         ]
     );
     // The others are worked out all the same.
