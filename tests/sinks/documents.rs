@@ -488,7 +488,7 @@ async fn a_document_of_an_earlier_term_is_not_published_once_a_later_leader_has_
         let before = fs::read(&path).unwrap();
 
         let leader = open(6);
-        let mut overtaken = Overtaken { rows: Chunks(rows.to_vec().into_iter()), leader };
+        let mut overtaken = Overtaken { rows: Chunks(Vec::from(rows.clone()).into_iter()), leader };
         let refused = old.replace(&mut overtaken, &[]).await;
         assert!(matches!(refused, Err(SinkError::Fenced { .. })), "{refused:?}");
         assert!(matches!(old.connect().await, Err(SinkError::Fenced { .. })));
