@@ -22,6 +22,8 @@ const DOCUMENTS: &[&str] = &[
     "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: s}\nspec: {type: sqlite, endpoint: /s.db}",
     "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: s}\nspec: {type: sqlite}",
     "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: s}\nspec: {type: postgres, postgres: {databaseRef: {name: dsn}, table: rows}}",
+    "kind: KollectConnectionTest\nmetadata: {namespace: a, name: c}\nspec: {sinkRef: {databaseSinkRef: s}, profileRef: p}",
+    "kind: KollectConnectionTest\nmetadata: {namespace: a, name: c}\nspec: {sinkRef: {snapshotSinkRef: files}, profileRef: q}",
     "kind: Secret\nmetadata: {namespace: a, name: dsn}\nstringData: {dsn: 'postgres://u@db.example/x'}",
     "kind: Secret\nmetadata: {namespace: a, name: dsn}\nstringData: {other: x}",
     "kind: Namespace\nmetadata: {name: a, labels: {team: a}}",
@@ -63,6 +65,7 @@ fn remove(input: &mut Input, document: &str) {
         "KollectTarget" => _ = input.targets.remove(&name),
         "KollectInventory" => _ = input.inventories.remove(&name),
         "KollectDatabaseSink" => _ = input.database_sinks.remove(&name),
+        "KollectConnectionTest" => _ = input.connection_tests.remove(&name),
         "Secret" => _ = input.secrets.remove(&name),
         "Namespace" => _ = input.namespaces.remove(&name.name),
         other => panic!("{other}"),
@@ -82,6 +85,7 @@ fn anew(input: &Input) -> Input {
         inventories: copy(&input.inventories),
         database_sinks: copy(&input.database_sinks),
         snapshot_sinks: copy(&input.snapshot_sinks),
+        connection_tests: copy(&input.connection_tests),
         ..input.clone()
     }
 }
