@@ -195,8 +195,14 @@ mod pipes {
 mod crds {
     use super::*;
 
-    const KINDS: [&str; 5] =
-        ["KollectProfile", "KollectTarget", "KollectInventory", "KollectDatabaseSink", "KollectSnapshotSink"];
+    const KINDS: [&str; 6] = [
+        "KollectProfile",
+        "KollectTarget",
+        "KollectInventory",
+        "KollectDatabaseSink",
+        "KollectSnapshotSink",
+        "KollectConnectionTest",
+    ];
 
     fn kind_of(definition: &Value) -> &str {
         assert_eq!(definition["kind"], "CustomResourceDefinition");

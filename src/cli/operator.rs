@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -11,7 +12,7 @@ use super::failure::{Failure, Outcome};
 use super::leader_election::LeaderElectionArgs;
 use super::{signals, webhook};
 use crate::operator;
-use crate::sinks::{EndpointPolicy, Network};
+use crate::sinks::{EndpointPolicy, Network, NetworkError};
 use crate::sources::kubernetes;
 
 /// Arguments of `kollect operator`. Each can be given in the environment too.
@@ -32,14 +33,8 @@ pub struct OperatorArgs {
     pub allow_private_endpoints: bool,
     /// Let sinks connect to these networks too, private and loopback ones included; metadata services and link-local
     /// addresses only where they are listed one by one
-    #[arg(
-        long,
-        env = "KOLLECT_ALLOWED_ENDPOINT_CIDRS",
-        value_name = "CIDRS",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
-    pub allowed_endpoint_cidrs: Vec<Network>,
+    #[arg(long, env = "KOLLECT_ALLOWED_ENDPOINT_CIDRS", value_name = "CIDRS", hide_env_values = true)]
+    pub allowed_endpoint_cidrs: Vec<Networks>,
     /// Never show values under these keys in exports of whole objects, beside those that are known (password, token, …)
     #[arg(
         long,
@@ -60,6 +55,19 @@ pub struct OperatorArgs {
     pub webhook: webhook::WebhookArgs,
 }
 
+/// Networks, separated by commas. None is a list too: an environment variable may be set to nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Networks(Vec<Network>);
+
+impl FromStr for Networks {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let pieces = text.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+        pieces.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// Runs `kollect operator`; ends with SIGTERM or SIGINT, after what is pending has been exported.
 ///
 /// # Errors
@@ -71,9 +79,10 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
     let lease = args.leader_election.settings(client.default_namespace())?;
     let stop = signals::stop_on_signal()
         .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
+    let networks = args.allowed_endpoint_cidrs.into_iter().flat_map(|networks| networks.0).collect();
     let options = operator::Options {
         allow_local_sinks: args.allow_local_sinks,
-        endpoints: EndpointPolicy::guarded(args.allow_private_endpoints, args.allowed_endpoint_cidrs)
+        endpoints: EndpointPolicy::guarded(args.allow_private_endpoints, networks)
             .with_sockets(args.allow_local_sinks),
         scrub_keys: args.scrub_keys,
         workers: args.workers.get(),
@@ -83,4 +92,19 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
     };
     operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_list_of_networks_may_be_empty_but_not_wrong() {
+        let count = |text: &str| text.parse::<Networks>().map(|networks| networks.0.len());
+        assert_eq!(count(""), Ok(0));
+        assert_eq!(count("10.0.0.0/8, 127.0.0.1,::1"), Ok(3));
+        assert!(count("10.0.0.0/8,10.0.0.1/8").is_err());
+        assert!(count("10.0.0.0/8 127.0.0.1").is_err());
+    }
 }

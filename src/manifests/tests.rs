@@ -186,10 +186,10 @@ fn kinds_that_are_not_known_are_told_with_what_to_use() {
         ("KollectClusterDatabaseSink", "kollect.dev/v1alpha1", "KollectDatabaseSink"),
         ("KollectClusterEventSink", "kollect.dev/v1alpha1", "sink in the inventory's namespace"),
         ("KollectTargets", "kollect.dev/v1alpha1", "did you mean KollectTarget?"),
-        ("KollectReceiver", "kollect.dev/v1alpha1", "this version knows KollectDatabaseSink, "),
+        ("KollectReceiver", "kollect.dev/v1alpha1", "this version knows Kollect"),
         ("KollectTarget", "kollect.dev/v1", "use `apiVersion: kollect.dev/v1alpha1`"),
         ("Deployment", "apps/v1", "leave it out"),
-        ("", "v1", "one of KollectDatabaseSink"),
+        ("", "v1", "one of Kollect"),
     ] {
         let (_, problems) =
             load(&[("k.yaml", &format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n"))]);

@@ -28,6 +28,8 @@ const DOCUMENTS: &[&str] = &[
     "kind: KollectScope\nmetadata: {namespace: a, name: limits}\nspec: {deniedNamespaces: [b], databaseSinkRefs: [s]}",
     "kind: KollectScope\nmetadata: {namespace: a, name: limits}\nspec: {allowedGVKs: [{version: v1, kind: Pod}], minExportInterval: 5m}",
     "kind: KollectClusterScope\nmetadata: {name: limits}\nspec: {allowedNamespaces: [b], allowedStaticRefNamespaces: [b]}",
+    "kind: KollectConnectionTest\nmetadata: {namespace: a, name: c}\nspec: {sinkRef: {databaseSinkRef: s}, profileRef: p}",
+    "kind: KollectConnectionTest\nmetadata: {namespace: a, name: c}\nspec: {sinkRef: {snapshotSinkRef: files}, profileRef: q}",
     "kind: Secret\nmetadata: {namespace: a, name: dsn}\nstringData: {dsn: 'postgres://u@db.example/x'}",
     "kind: Secret\nmetadata: {namespace: a, name: dsn}\nstringData: {other: x}",
     "kind: Namespace\nmetadata: {name: a, labels: {team: a}}",
@@ -73,6 +75,7 @@ fn remove(input: &mut Input, document: &str) {
         "KollectScope" => _ = input.scopes.remove(&name),
         "KollectClusterScope" => _ = input.cluster_scopes.remove(&name),
         "KollectDatabaseSink" => _ = input.database_sinks.remove(&name),
+        "KollectConnectionTest" => _ = input.connection_tests.remove(&name),
         "Secret" => _ = input.secrets.remove(&name),
         "Namespace" => _ = input.namespaces.remove(&name.name),
         other => panic!("{other}"),
@@ -96,6 +99,7 @@ fn anew(input: &Input) -> Input {
         inventories: copy(&input.inventories),
         database_sinks: copy(&input.database_sinks),
         snapshot_sinks: copy(&input.snapshot_sinks),
+        connection_tests: copy(&input.connection_tests),
         ..input.clone()
     }
 }
