@@ -26,7 +26,7 @@ pub enum Command {
     /// Run pipelines from files, without an operator
     Collect(collect::CollectArgs),
     /// Run the pipelines of a cluster until told to stop
-    Operator(operator::OperatorArgs),
+    Operator(Box<operator::OperatorArgs>),
     /// Show the rows that a profile gives; exports nothing
     Preview(preview::PreviewArgs),
     /// Tell why an object is, or is not, a row of an inventory

@@ -76,7 +76,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
     .map_err(|error| Failure::configuration(error.to_string()))?;
     match cli.command {
         Command::Collect(args) => block_on(collect::run(args, &terminal)),
-        Command::Operator(args) => block_on(operator::run(args)),
+        Command::Operator(args) => block_on(operator::run(*args)),
         Command::Preview(args) => block_on(preview::run(args, &terminal)),
         Command::Explain(args) => block_on(explain::run(args, &terminal)),
         Command::Validate(args) => validate::run(&args, &terminal),

@@ -11,7 +11,7 @@ async fn finds_what_is_missing(place: impl Place, existing: SinkConfig) {
     place.config().probe().await.unwrap();
     let error = existing.probe().await.unwrap_err();
     assert!(matches!(&error, SinkError::Shape { hint, .. } if hint.contains("ensure")), "{error:?}");
-    place.open(&binding("east", "apps"), &Term::unfenced()).connect().await.unwrap();
+    place.open(&binding("east", "apps")).connect().await.unwrap();
     existing.probe().await.unwrap();
     place.config().probe().await.unwrap();
     assert_eq!(place.contents(&binding("east", "apps")).await, contents([]));
