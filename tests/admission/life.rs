@@ -214,6 +214,13 @@ async fn certificates_are_renewed_while_requests_run_and_all_replicas_serve_one_
     second.location = first.location.clone();
     let (operator, replica) = (world.operator(Some(first.clone())), world.operator(Some(second.clone())));
     is_asked(&world).await;
+    for options in [&first, &second] {
+        eventually("each replica serves", async || {
+            let client = client_of(options, &configured(&world).await);
+            try_send(&client, Method::GET, "/validate", Vec::new()).await.is_some()
+        })
+        .await;
+    }
     let mut seen = BTreeSet::new();
     let mut requests = 0;
     while seen.len() < 4 {
@@ -225,9 +232,10 @@ async fn certificates_are_renewed_while_requests_run_and_all_replicas_serve_one_
             seen.len()
         );
         requests += 1;
-        // Nothing is to be kept from before, connections above all.
-        let (one, other) = (trusting(&world, &first).await, trusting(&world, &second).await);
-        for client in [one, other] {
+        // Whoever connects anew with what the configuration says at this moment is served, by both.
+        let authorities = configured(&world).await;
+        for options in [&first, &second] {
+            let client = client_of(options, &authorities);
             let answer = send(&client, Method::POST, "/validate", b"{}".to_vec()).await;
             assert_eq!(answer.code, 400, "{answer:?}");
         }
@@ -241,6 +249,13 @@ async fn certificates_are_renewed_while_requests_run_and_all_replicas_serve_one_
     is_asked(&world).await;
     operator.stop().await;
     replica.stop().await;
+}
+
+/// The authorities that the API server trusts.
+async fn configured(world: &World) -> String {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(world.client.clone());
+    let webhooks = api.get(NAME).await.unwrap().webhooks.unwrap();
+    String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
 }
 
 /// A client of the webhook itself, which trusts what the Secret says.
@@ -367,9 +382,11 @@ async fn large_objects_are_judged_and_bodies_that_are_no_reviews_are_answered() 
     // Whether the client hears of it before its connection is closed is a matter of luck.
     let answer = try_send(&client, Method::POST, "/validate", vec![b' '; 9 << 20]).await;
     assert!(answer.as_ref().is_none_or(|answer| answer.code == 413), "{answer:?}");
+    let client = trusting(&world, &options).await;
     assert_eq!(send(&client, Method::GET, "/validate", Vec::new()).await.code, 405);
     assert_eq!(send(&client, Method::POST, "/healthz", Vec::new()).await.code, 404);
-    assert!(post(review("CREATE", &good, &Value::Null)).await.is_taken());
+    let answer = send(&client, Method::POST, "/validate", review("CREATE", &good, &Value::Null)).await;
+    assert!(answer.is_taken(), "{answer:?}");
     operator.stop().await;
 }
 
@@ -435,6 +452,10 @@ async fn while_the_cluster_is_not_known_reviews_wait_and_are_not_granted() {
     let client = client_of(&options, &authority.pem());
     let good = profile("good", "$.data.v");
     let post = async |body: Vec<u8>| send(&client, Method::POST, "/validate", body).await;
+    eventually("the certificate is read", async || {
+        try_send(&client, Method::GET, "/validate", Vec::new()).await.is_some()
+    })
+    .await;
     let answer = post(review("CREATE", &good, &Value::Null)).await;
     assert_eq!(answer.code, 503, "{answer:?}");
     // What needs no look is granted at once.

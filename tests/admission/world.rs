@@ -191,7 +191,10 @@ pub(crate) fn profile(name: &str, path: &str) -> Value {
 
 /// A webhook at a free address of this machine.
 pub(crate) fn webhook(failure_policy: FailurePolicy, rotation: Rotation) -> Options {
-    let address: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Not one of those that the system gives to connections: another test's could take it before it is listened on.
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..30_000));
+    let port = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     Options {
         address,
         location: Location::url(&format!("https://{address}")).unwrap(),
