@@ -99,8 +99,15 @@ impl World {
     /// The same, as somebody else.
     pub(crate) fn operator_as(&self, client: Client, webhook: Option<Options>) -> Operator {
         let stop = CancellationToken::new();
-        let options =
-            operator::Options { allow_local_sinks: true, scrub_keys: Vec::new(), workers: 1, webhook };
+        let options = operator::Options {
+            allow_local_sinks: true,
+            endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
+            scrub_keys: Vec::new(),
+            workers: 1,
+            lease: None,
+            readiness: Default::default(),
+            webhook,
+        };
         let running = operator::run(client, options, stop.clone());
         Operator { stop, task: tokio::spawn(async move { drop(running.await.unwrap()) }) }
     }
