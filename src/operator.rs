@@ -125,7 +125,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         previews: Previews::start(runtime.sampler(), &stop),
         runtime,
         probes: Probes::start(Arc::clone(&source), &stop),
-        errands: Errands::start(client.clone(), &stop),
+        errands: Errands::new(),
         catalog: Catalog::default(),
         secrets: Secrets::start(client.clone(), &stop),
         statuses: watch::Sender::default(),
@@ -217,8 +217,10 @@ impl Operator {
     fn lead(&mut self, term: Term, stop: &CancellationToken) {
         self.runtime.lead(term.clone(), self.planned.as_ref().map(|(_, plan)| plan));
         let (writer, wanted) = (Writer::new(self.client.clone()), self.statuses.subscribe());
-        let (own, stop) = (term.clone(), stop.clone());
-        tokio::spawn(async move { own.during(writer.run(wanted, stop)).await });
+        let (own, until) = (term.clone(), stop.clone());
+        tokio::spawn(async move { own.during(writer.run(wanted, until)).await });
+        let (own, errands) = (term.clone(), self.errands.run(self.client.clone(), stop.clone()));
+        tokio::spawn(async move { own.during(errands).await });
         self.term = Some(term);
         self.probe();
     }

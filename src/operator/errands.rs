@@ -46,25 +46,27 @@ pub(super) enum Errand {
     Remove { test: ResourceName, uid: String },
 }
 
-/// Does errands in a task of its own.
+/// The errands that are wanted.
 pub(super) struct Errands(watch::Sender<BTreeMap<Errand, Timestamp>>);
 
 impl Errands {
-    /// Starts the task; it ends with `stop`.
-    pub(super) fn start(client: Client, stop: &CancellationToken) -> Self {
-        let (wanted, receiver) = watch::channel(BTreeMap::new());
-        let (stop, task) = (stop.clone(), run(client, receiver));
-        tokio::spawn(async move { stop.run_until_cancelled(task).await });
-        Self(wanted)
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::default())
+    }
+
+    /// Does what is wanted, until `stop` fires: for the leader alone.
+    pub(super) fn run(&self, client: Client, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        let wanted = self.0.subscribe();
+        async move { stop.run_until_cancelled(run(client, wanted)).await.unwrap_or_default() }
     }
 
     /// Says which errands are to be done from now on, each not before a time.
     pub(super) fn want(&self, wanted: BTreeMap<Errand, Timestamp>) {
         self.0.send_if_modified(|old| {
-            *old != wanted && {
-                *old = wanted;
-                true
-            }
+            let changed = *old != wanted;
+            *old = wanted;
+            changed
         });
     }
 }
