@@ -1,9 +1,12 @@
 //! Connection tests: what each of them is to try.
 
+use kollect_dataflows::data;
+
 use super::fields::Reporter;
 use super::problem::{ResourceRef, reason};
+use super::scopes::{Refusal, Scopes};
 use super::{ConnectionTestPlan, Input, Plan, ResourceName, SinkFamily, SinkName, profiles};
-use crate::api::TestedSink;
+use crate::api::{Gvk, KollectConnectionTest, TestedSink};
 
 /// The kind of the resources.
 pub(super) const KIND: &str = "KollectConnectionTest";
@@ -16,6 +19,10 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) {
             continue;
         }
         let mut planned = ConnectionTestPlan::default();
+        if refused(input, name, test, plan) {
+            plan.connection_tests.insert(name.clone(), planned);
+            continue;
+        }
         if let Some(reference) = &test.spec.sink_ref {
             planned.sink = sink(input, name, reference, plan);
         }
@@ -36,6 +43,33 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) {
         }
         plan.connection_tests.insert(name.clone(), planned);
     }
+}
+
+/// Whether scopes don't allow what is tested, which is reported: a test must not be a way around them.
+fn refused(input: &Input, name: &ResourceName, test: &KollectConnectionTest, plan: &mut Plan) -> bool {
+    let scopes = Scopes::of(input, &name.namespace);
+    let mut refusals = vec![("spec", scopes.unknown())];
+    if let Some(profile) = &test.spec.profile_ref
+        && let Some(profile) = input.profiles.get(&ResourceName::new(&name.namespace, profile))
+    {
+        let Gvk { group, version, kind } = &profile.spec.target_gvk;
+        refusals.push(("spec.profileRef", scopes.kind(&data::Gvk::new(group, version, kind))));
+    }
+    if let Some(TestedSink { database_sink_ref, snapshot_sink_ref, event_sink_ref }) = &test.spec.sink_ref {
+        let tested = [database_sink_ref, snapshot_sink_ref, event_sink_ref];
+        for (family, sink) in SinkFamily::ALL.into_iter().zip(tested) {
+            let sink = sink.as_ref().map(|sink| ResourceName::new(&name.namespace, sink));
+            let refusal = sink.and_then(|name| scopes.sink(&SinkName { family, name }));
+            refusals.push(("spec.sinkRef", refusal));
+        }
+    }
+    let before = plan.problems.len();
+    for (field, refusal) in refusals {
+        if let Some(Refusal { reason, message, remedy }) = refusal {
+            reporter(name, plan).report(field, reason, message, remedy);
+        }
+    }
+    plan.problems.len() > before
 }
 
 fn reporter<'a>(name: &ResourceName, plan: &'a mut Plan) -> Reporter<'a> {

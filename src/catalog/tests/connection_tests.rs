@@ -34,6 +34,24 @@ fn what_a_test_cannot_try_is_its_problem() {
 }
 
 #[test]
+fn a_test_is_no_way_around_scopes() {
+    for (scope, spec, expected) in [
+        ("allowedGVKs: [{version: v1, kind: Node}]", "profileRef: pods", "spec.profileRef ScopeGVKDenied"),
+        ("databaseSinkRefs: [other]", "sinkRef: {databaseSinkRef: db}", "spec.sinkRef ScopeSinkDenied"),
+    ] {
+        let plan = plan(&format!(
+            "kind: KollectConnectionTest\nmetadata: {{namespace: a, name: t}}\nspec: {{{spec}}}
+---
+kind: KollectScope\nmetadata: {{namespace: a, name: s}}\nspec: {{{scope}}}"
+        ));
+        let problems = briefly(&plan);
+        assert!(problems.contains(&format!("KollectConnectionTest a/t {expected}")), "{problems:?}");
+        let planned = &plan.connection_tests[&ResourceName::new("a", "t")];
+        assert!(planned.sink.is_none() && planned.profile.is_none());
+    }
+}
+
+#[test]
 fn the_problem_of_what_is_tested_is_the_tests_too() {
     let mut input = input(
         "kind: KollectConnectionTest\nmetadata: {namespace: a, name: t}\nspec: {sinkRef: {databaseSinkRef: db}}\n",
