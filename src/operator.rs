@@ -180,6 +180,8 @@ impl Operator {
         };
         leadership.mark_changed();
         let mut resources_changed = self.resources.changed.subscribe();
+        // They have been watched for a while, so everything may be known already.
+        resources_changed.mark_changed();
         let mut state_changed = self.runtime.changes();
         let mut secrets_changed = self.secrets.changes();
         let mut probes_changed = self.probes.changes();

@@ -195,13 +195,18 @@ mod pipes {
 mod crds {
     use super::*;
 
-    const KINDS: [&str; 6] = [
+    const KINDS: [&str; 11] = [
         "KollectProfile",
         "KollectTarget",
+        "KollectClusterTarget",
         "KollectInventory",
+        "KollectClusterInventory",
         "KollectDatabaseSink",
         "KollectSnapshotSink",
+        "KollectEventSink",
         "KollectConnectionTest",
+        "KollectScope",
+        "KollectClusterScope",
     ];
 
     fn kind_of(definition: &Value) -> &str {
