@@ -60,6 +60,8 @@ pub mod reason {
     pub const SCOPE_SINK_DENIED: &str = "ScopeSinkDenied";
     /// A scope does not allow the namespace of a sink that a cluster inventory names.
     pub const SINK_NAMESPACE_DENIED: &str = "SinkNamespaceDenied";
+    /// The namespace is being deleted, so what is in it stays as it is until it is gone. A state, not a problem.
+    pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
     /// It is not known what scopes allow, so nothing is.
     pub const SCOPE_UNKNOWN: &str = "ScopeUnknown";
 

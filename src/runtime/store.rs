@@ -112,7 +112,9 @@ pub fn namespaces(store: &ObjectStore) -> BTreeMap<String, Namespace> {
         let namespace: k8s_openapi::api::core::v1::Namespace =
             serde_json::from_slice(json).unwrap_or_default();
         let metadata = namespace.metadata;
-        Namespace::new(metadata.labels.unwrap_or_default(), &metadata.annotations.unwrap_or_default())
+        let terminating = metadata.deletion_timestamp.is_some();
+        let annotations = metadata.annotations.unwrap_or_default();
+        Namespace { terminating, ..Namespace::new(metadata.labels.unwrap_or_default(), &annotations) }
     };
     store.objects().into_iter().map(|(name, json)| (name.name, read(&json))).collect()
 }
