@@ -20,7 +20,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::api::{KollectTarget, TargetFilter};
-use crate::catalog::{Input, ResourceName, ResourceRef, SinkFamily, SinkName, sink_references, wanted_secrets};
+use crate::catalog::{
+    Input, ResourceName, ResourceRef, SinkFamily, SinkName, sink_references, wanted_secrets,
+};
 
 /// The input with a resource in place of the one of its name, and without what does not concern it. `None` when plans don't
 /// depend on its kind.

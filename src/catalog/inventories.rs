@@ -12,7 +12,8 @@ use super::scopes::{Refusal, Scopes};
 use super::sinks::{Sinks, UsableSink};
 use super::targets::{self, stays};
 use super::{
-    BindingPlan, Hold, Incomplete, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable, rollups,
+    BindingPlan, Hold, Incomplete, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable,
+    rollups,
 };
 use crate::api::{self, Interval, LabelSelector, Rollup, SinkRef};
 use crate::sinks::snapshot::local;

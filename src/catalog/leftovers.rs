@@ -32,9 +32,10 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
         let exported = recorded(exports);
         add(input, sinks, name, stays(&inventory.metadata), exported, referred, plan);
     }
-    let gone = input.unusable.iter().filter(|(resource, why)| {
-        why.deleted && KINDS.contains(&resource.kind.as_str())
-    });
+    let gone = input
+        .unusable
+        .iter()
+        .filter(|(resource, why)| why.deleted && KINDS.contains(&resource.kind.as_str()));
     for (resource, why) in gone {
         add(input, sinks, &resource.name, false, why.exported.clone(), BTreeSet::new(), plan);
     }
@@ -74,7 +75,8 @@ fn add(
                 })
             }
             Some(None) => {
-                let message = format!("sink {} can't be used; see to the problems of {}", sink.name, sink.resource());
+                let message =
+                    format!("sink {} can't be used; see to the problems of {}", sink.name, sink.resource());
                 Leftover::Unreachable(Hold { reason: reason::SINK_INVALID, message })
             }
             None => Leftover::Lost,
@@ -85,11 +87,7 @@ fn add(
 
 /// The sinks that an inventory names in its lists, which are in the order of [`SinkFamily::ALL`]. `namespace` is that of
 /// references that name none, or may name none.
-pub fn sink_references(
-    lists: [&Vec<SinkRef>; 3],
-    namespace: &str,
-    of_cluster: bool,
-) -> BTreeSet<SinkName> {
+pub fn sink_references(lists: [&Vec<SinkRef>; 3], namespace: &str, of_cluster: bool) -> BTreeSet<SinkName> {
     let named = SinkFamily::ALL
         .into_iter()
         .zip(lists)

@@ -38,8 +38,8 @@ pub use crate::sinks::EndpointPolicy;
 pub use input::{Incomplete, Input, Namespace, Options, ResourceName, SecretData, Unusable};
 pub use leftovers::sink_references;
 pub use plan::{
-    ActiveTarget, BindingKey, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, Leftover, MetricsPlan, Plan, ProfilePlan,
-    RollupPlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
+    ActiveTarget, BindingKey, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, Leftover, MetricsPlan,
+    Plan, ProfilePlan, RollupPlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
 pub use secrets::wanted_secrets;

@@ -210,7 +210,10 @@ impl<'e> Loader<'e> {
             self.problems.push(at(flaw));
             if !name.name.is_empty() {
                 self.manifests.origins.insert(this.clone(), origin);
-                self.manifests.input.unusable.insert(this, Unusable { labels, message, remedy, ..Unusable::default() });
+                self.manifests
+                    .input
+                    .unusable
+                    .insert(this, Unusable { labels, message, remedy, ..Unusable::default() });
             }
             return;
         }
@@ -267,7 +270,10 @@ impl<'e> Loader<'e> {
                 reason::INVALID_FIELD,
                 (message.clone(), remedy.clone()),
             )));
-            self.manifests.input.unusable.insert(this.clone(), Unusable { labels, message, remedy, ..Unusable::default() });
+            self.manifests
+                .input
+                .unusable
+                .insert(this.clone(), Unusable { labels, message, remedy, ..Unusable::default() });
         }
     }
 

@@ -203,7 +203,10 @@ mod tests {
             told(well.clone(), &[ill.clone(), ill.clone(), waits.clone(), ill.clone(), well.clone()]),
             ["SinkUnreachable!", "Exported"]
         );
-        assert_eq!(told(well.clone(), &[partly.clone(), partly, well.clone()]), ["TargetDegraded!", "Exported"]);
+        assert_eq!(
+            told(well.clone(), &[partly.clone(), partly, well.clone()]),
+            ["TargetDegraded!", "Exported"]
+        );
         assert_eq!(told(ill, &[well.clone()]), ["Exported"]);
         assert_eq!(told(well, &[status(false, "Suspended", None)]), ["Suspended"]);
     }

@@ -37,7 +37,8 @@ impl All<'_> {
         // What was left behind counts first: it is remembered nowhere else.
         let stored: Vec<(SinkName, &SinkExport)> =
             stored.iter().filter_map(|export| Some((export.name.parse().ok()?, export))).collect();
-        let of_stored = |sink: &SinkName| stored.iter().find(|(name, _)| name == sink).map(|(_, export)| *export);
+        let of_stored =
+            |sink: &SinkName| stored.iter().find(|(name, _)| name == sink).map(|(_, export)| *export);
         let rests = self.resting(inventory, &stored);
         for (sink, why) in &rests {
             let mut conditions = Conditions::new(generation, self.now);
@@ -81,11 +82,17 @@ impl All<'_> {
     }
 
     /// Sinks that nothing is exported to at present, but where something is that was, and why that is so.
-    fn resting(&self, inventory: &ResourceName, stored: &[(SinkName, &SinkExport)]) -> BTreeMap<SinkName, Why> {
+    fn resting(
+        &self,
+        inventory: &ResourceName,
+        stored: &[(SinkName, &SinkExport)],
+    ) -> BTreeMap<SinkName, Why> {
         let mut resting = BTreeMap::new();
         if let Some(plan) = self.plan.inventories.get(inventory) {
             let why = match &plan.held {
-                Some(held) => (held.reason.to_owned(), format!("{}; what is exported stays as it is", held.message)),
+                Some(held) => {
+                    (held.reason.to_owned(), format!("{}; what is exported stays as it is", held.message))
+                }
                 None if plan.suspended => suspended(),
                 None => {
                     let message = "the sink can't be used; what was exported to it stays as it is";

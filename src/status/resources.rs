@@ -84,11 +84,12 @@ pub fn statuses(
         let kind = ("KollectClusterInventory", "kollectclusterinventories");
         add(kind, metadata, json(&status), json(&resource.status));
     }
-    let mut sink = |family: SinkFamily, plural, name: &ResourceName, metadata: &ObjectMeta, stored: Option<&_>| {
-        let sink = SinkName { family, name: name.clone() };
-        let status = all.sink(&sink, metadata.generation, stored);
-        add((family.kind(), plural), metadata, json(&status), json(&stored));
-    };
+    let mut sink =
+        |family: SinkFamily, plural, name: &ResourceName, metadata: &ObjectMeta, stored: Option<&_>| {
+            let sink = SinkName { family, name: name.clone() };
+            let status = all.sink(&sink, metadata.generation, stored);
+            add((family.kind(), plural), metadata, json(&status), json(&stored));
+        };
     for (name, resource) in &input.database_sinks {
         let stored = resource.status.as_ref();
         sink(SinkFamily::Database, "kollectdatabasesinks", name, &resource.metadata, stored);
