@@ -42,6 +42,7 @@ use crate::catalog::{
     self, Catalog, Incomplete, Input, Plan, ResourceName, ResourceRef, SinkName, Unusable, wanted_secrets,
 };
 use crate::engine::{GraphClosed, StartError};
+use crate::latest;
 use crate::lease::{self, Election, Leadership};
 use crate::probes::Probes;
 use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
@@ -328,14 +329,10 @@ impl Operator {
             (None, Some(_)) if self.runtime.has_read_everything() => Readiness::WarmStandby,
             (None, Some(_)) => Readiness::Starting,
         };
-        self.options.readiness.send_if_modified(|readiness| {
-            let changed = *readiness != now;
-            if changed {
-                tracing::debug!(readiness = ?now, "readiness changed");
-            }
-            *readiness = now;
-            changed
-        });
+        if *self.options.readiness.borrow() != now {
+            tracing::debug!(readiness = ?now, "readiness changed");
+        }
+        latest::replace(&self.options.readiness, now);
     }
 }
 

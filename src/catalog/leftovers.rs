@@ -67,12 +67,12 @@ fn add(
         let leftover = match sinks.get(&sink) {
             Some(Some(usable)) => {
                 let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
-                Leftover::Reachable(BindingPlan {
+                Leftover::Reachable(Box::new(BindingPlan {
                     name: inventories::binding_name(cluster, inventory),
                     sink: sink.clone(),
                     config: usable.config.clone(),
                     min_interval: Default::default(),
-                })
+                }))
             }
             Some(None) => {
                 let message =

@@ -161,7 +161,7 @@ pub struct BindingKey {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Leftover {
     /// Like this.
-    Reachable(BindingPlan),
+    Reachable(Box<BindingPlan>),
     /// Not at present: the sink can't be used.
     Unreachable(Hold),
     /// There is no such sink any more.

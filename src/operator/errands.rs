@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{API_VERSION, GROUP, VERSION};
 use crate::catalog::{ResourceName, ResourceRef};
+use crate::latest;
 use crate::status::FIELD_MANAGER;
 
 /// So long it takes at most until a resource is seen to be as an errand left it; if it is not, it is done again.
@@ -65,11 +66,7 @@ impl Errands {
 
     /// Says which errands are to be done from now on, each not before a time.
     pub(super) fn want(&self, wanted: BTreeMap<Errand, Timestamp>) {
-        self.0.send_if_modified(|old| {
-            let changed = *old != wanted;
-            *old = wanted;
-            changed
-        });
+        latest::replace(&self.0, wanted);
     }
 }
 

@@ -214,7 +214,7 @@ mod tests {
         let metadata = ObjectMeta {
             uid: Some("u".to_owned()),
             resource_version: Some("7".to_owned()),
-            deletion_timestamp: deleted.then(|| Time(Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: deleted.then_some(Time(Timestamp::UNIX_EPOCH)),
             finalizers: Some(finalizers.iter().map(ToString::to_string).collect()),
             ..ObjectMeta::default()
         };
@@ -229,11 +229,11 @@ mod tests {
     /// The finalizers that are set, if any are, and how much is told.
     fn decide(finalizers: &mut Finalizers, one: Guarded, report: &Report) -> (Option<Vec<String>>, usize) {
         let (errands, told) = finalizers.errands(&[one], report, || 5);
-        let set = errands.into_iter().map(|errand| match errand {
+        let mut set = errands.into_iter().map(|errand| match errand {
             Errand::Finalizers { finalizers, .. } => finalizers,
             other => panic!("{other:?}"),
         });
-        (set.last(), told.len())
+        (set.next(), told.len())
     }
 
     #[test]

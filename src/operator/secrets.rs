@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{ResourceName, SecretData};
+use crate::latest;
 
 /// So often Secrets are read again, for credentials that were rotated.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -97,12 +98,7 @@ impl Secrets {
                 known.unread.insert(name.clone());
             }
         }
-        self.wanted.send_if_modified(|old| {
-            *old != wanted && {
-                *old = wanted;
-                true
-            }
-        });
+        latest::replace(&self.wanted, wanted);
         known
     }
 

@@ -155,7 +155,7 @@ impl Leftovers {
             }
             if let Leftover::Reachable(spec) = leftover {
                 self.out_of_reach.remove(key);
-                self.kept.push(Kept { key: key.clone(), spec: spec.clone() });
+                self.kept.push(Kept { key: key.clone(), spec: BindingPlan::clone(spec) });
                 continue;
             }
             if self.out_of_reach.get(key).is_none_or(|(known, _)| known != leftover) {

@@ -207,7 +207,7 @@ mod tests {
             told(well.clone(), &[partly.clone(), partly, well.clone()]),
             ["TargetDegraded!", "Exported"]
         );
-        assert_eq!(told(ill, &[well.clone()]), ["Exported"]);
+        assert_eq!(told(ill, std::slice::from_ref(&well)), ["Exported"]);
         assert_eq!(told(well, &[status(false, "Suspended", None)]), ["Suspended"]);
     }
 

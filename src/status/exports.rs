@@ -49,7 +49,7 @@ impl All<'_> {
             exports.insert(sink, SinkExport { name, pending_rows, lag_seconds, conditions, ..export });
         }
         for (key, status, state) in running {
-            let leaves_something = exports.get(&key.sink).is_some();
+            let leaves_something = exports.contains_key(&key.sink);
             if leaves_something || exports.len() < MOST {
                 exports.insert(&key.sink, self.export(generation, &key.sink, status, state));
             }
