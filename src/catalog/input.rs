@@ -1,6 +1,6 @@
 //! What a plan is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +110,8 @@ pub struct Input {
     pub cluster_scopes: BTreeMap<ResourceName, Arc<KollectClusterScope>>,
     /// Why scopes are not known, if they are not: what they limit then waits.
     pub scopes_unknown: Option<String>,
+    /// The same for the scopes of single namespaces.
+    pub scopes_unknown_in: BTreeMap<String, String>,
     /// All database sinks.
     pub database_sinks: BTreeMap<ResourceName, Arc<KollectDatabaseSink>>,
     /// All snapshot sinks.
@@ -171,4 +173,15 @@ pub struct Options {
     pub secrets_elsewhere: bool,
     /// Keys whose values no Resource export shows, beside those that are known and those of its profile.
     pub scrub_keys: Vec<String>,
+    /// The only namespaces whose resources, objects and Secrets are read; all when there are none here.
+    pub watch_namespaces: BTreeSet<String>,
+    /// Whether resources of the cluster are refused.
+    pub tenant_mode: bool,
+}
+
+impl Options {
+    /// Whether resources, objects and Secrets of a namespace are read.
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watch_namespaces.is_empty() || self.watch_namespaces.contains(namespace)
+    }
 }

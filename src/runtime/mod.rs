@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use bindings::{BindingKey, Sampler};
-pub use store::{ObjectStore, namespaces, watch_objects};
+pub use store::{ObjectStore, namespaces, read_namespaces, watch_objects};
 
 use crate::catalog::Plan;
 use crate::engine::{self, Engine, GraphClosed, InventoryName, StartError, Subscriber};

@@ -100,6 +100,7 @@ impl World {
     pub(crate) fn operator_as(&self, client: Client, webhook: Option<Options>) -> Operator {
         let stop = CancellationToken::new();
         let options = operator::Options {
+            tenancy: Default::default(),
             allow_local_sinks: true,
             endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
             scrub_keys: Vec::new(),
@@ -208,6 +209,7 @@ pub(crate) fn webhook(failure_policy: FailurePolicy, rotation: Rotation) -> Opti
         name: NAME.to_owned(),
         certificates: Certificates::Own(rotation),
         failure_policy,
+        limits: Default::default(),
     }
 }
 

@@ -525,6 +525,7 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
         endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
         workers: 1,
         scrub_keys: Vec::new(),
+        tenancy: Default::default(),
         lease: None,
         readiness: Default::default(),
         webhook: None,

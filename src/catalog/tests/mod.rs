@@ -11,6 +11,7 @@ mod rollups;
 mod scopes;
 mod sinks;
 mod targets;
+mod tenancy;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
