@@ -26,7 +26,7 @@ mod secrets;
 mod stores;
 mod tenancy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -416,6 +416,16 @@ impl Resources {
                 None => _ = scopes_unknown.get_or_insert(message),
             }
         }
+        // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they are gone.
+        let (mut incomplete, mut incomplete_in) = (false, BTreeSet::new());
+        for (namespace, _) in
+            [&self.targets, &self.cluster_targets].into_iter().flat_map(Stores::out_of_reach)
+        {
+            match namespace {
+                Some(namespace) => _ = incomplete_in.insert(namespace.to_owned()),
+                None => incomplete = true,
+            }
+        }
         Input {
             profiles: typed(&self.profiles, "KollectProfile", &mut unusable),
             targets: typed(&self.targets, "KollectTarget", &mut unusable),
@@ -431,11 +441,8 @@ impl Resources {
             event_sinks: typed(&self.event_sinks, "KollectEventSink", &mut unusable),
             connection_tests: typed(&self.connection_tests, "KollectConnectionTest", &mut unusable),
             unusable,
-            // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they
-            // are gone.
-            incomplete: [&self.targets, &self.cluster_targets]
-                .into_iter()
-                .any(|stores| stores.out_of_reach().next().is_some()),
+            incomplete,
+            incomplete_in,
             namespaces: read_namespaces(self.namespaces.objects()),
             namespaces_unknown: self.namespaces.out_of_reach().next().map(|(_, problem)| problem.message),
             options,

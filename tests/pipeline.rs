@@ -27,3 +27,5 @@ mod proxy;
 mod scopes;
 #[path = "sinks/server.rs"]
 mod server;
+#[path = "pipeline/tenancy.rs"]
+mod tenancy;

@@ -124,6 +124,8 @@ pub struct Input {
     pub unusable: BTreeMap<ResourceRef, Unusable>,
     /// There may be resources beside these: something can't be read, and it is not known what it is.
     pub incomplete: bool,
+    /// The namespaces in which there may be targets beside these.
+    pub incomplete_in: BTreeSet<String>,
     /// Those of [`super::wanted_secrets`] that exist.
     pub secrets: BTreeMap<ResourceName, SecretData>,
     /// Why others of them can't be read; whether they exist is not known.

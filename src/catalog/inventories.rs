@@ -240,7 +240,7 @@ fn feeding(
         unknown = true;
         targets.extend(candidates.keys().map(|target| TargetName::new(&target.namespace, &target.name)));
     }
-    if unknown && input.incomplete {
+    if unknown && (input.incomplete || input.incomplete_in.contains(&name.namespace)) {
         let message = "something can't be read, which may be a target of the inventory";
         let remedy = "correct what can't be read; until then what is exported stays as it is";
         reporter.report("spec", reason::UNREADABLE, message, remedy);

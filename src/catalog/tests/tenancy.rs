@@ -87,12 +87,21 @@ spec: {{type: postgres, postgres: {{table: t, databaseRef: {{name: db, namespace
 }
 
 #[test]
-fn scopes_that_are_unknown_in_one_namespace_hold_up_no_other() {
-    let mut input = input("");
-    for document in super::BASE.split("---\n") {
+fn what_is_unknown_in_one_namespace_holds_up_no_other() {
+    let inventory = "kind: KollectInventory
+metadata: {namespace: a, name: all}
+spec: {databaseSinkRefs: [db]}
+";
+    let mut input = input(inventory);
+    for document in super::BASE.split("---\n").chain([inventory]) {
         put(&mut input, &document.replace("namespace: a", "namespace: b"));
     }
     input.options.watch_namespaces = ["a", "b"].map(str::to_owned).into();
+    input.incomplete_in = ["b".to_owned()].into();
+    let plan = Catalog::default().plan(&input);
+    assert_eq!(plan.inventories[&ResourceName::new("a", "all")].held, None);
+    let held = plan.inventories[&ResourceName::new("b", "all")].held.as_ref();
+    assert_eq!(held.map(|hold| hold.reason), Some(reason::UNREADABLE));
     input.scopes_unknown_in = [("b".to_owned(), "forbidden".to_owned())].into();
     let plan = Catalog::default().plan(&input);
     active(&plan, "pods");
