@@ -229,11 +229,11 @@ fn allowed() -> BTreeSet<Use> {
 async fn two_tenants_with_the_permissions_of_the_docs_each_have_their_own_and_ask_for_nothing_else() {
     let folder = TempDir::new().unwrap();
     let (policy, log) = (folder.path().join("policy.yaml"), folder.path().join("audit.log"));
-    std::fs::write(
-        &policy,
-        "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata}]}",
-    )
-    .unwrap();
+    let all = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
+        "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}],
+    });
+    std::fs::write(&policy, all.to_string()).unwrap();
     let arguments = format!("--audit-policy-file={} --audit-log-path={}", policy.display(), log.display());
     let world = World::with_api_server(&arguments).await;
     let a = Tenant::new(&world, &["team-a", "team-a-jobs"]).await;
