@@ -19,6 +19,7 @@
 //! is told so, because one that lacks a target would take back its rows.
 
 mod errands;
+mod finalizers;
 mod namespaces;
 mod previews;
 mod probing;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kollect_dataflows::data::Gvk;
 use kube::Client;
 use serde::Deserialize;
@@ -39,8 +41,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission;
-use crate::api::{GROUP, VERSION};
-use crate::catalog::{self, Catalog, Input, Plan, ResourceName, ResourceRef, Unusable, wanted_secrets};
+use crate::api::{GROUP, SinkExport, VERSION};
+use crate::catalog::{
+    self, Catalog, Incomplete, Input, Plan, ResourceName, ResourceRef, SinkName, Unusable, wanted_secrets,
+};
 use crate::engine::{GraphClosed, StartError};
 use crate::lease::{self, Election, Leadership};
 use crate::probes::Probes;
@@ -48,8 +52,9 @@ use crate::runtime::{ObjectStore, Report, Runtime, read_namespaces, watch_object
 use crate::sinks::{EndpointPolicy, Term};
 use crate::sources::kubernetes::{KubernetesSource, Reach};
 use crate::sources::{Mode, Source, SourceProblem};
-use crate::status::{self, Wanted, Writer};
+use crate::status::{self, Events, Wanted, Writer};
 use errands::Errands;
+use finalizers::{Finalizers, Guarded};
 use previews::Previews;
 use secrets::Secrets;
 use stores::Stores;
@@ -131,6 +136,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         let webhook = admission::start(client.clone(), webhook, latest, stop.clone()).await?;
         tracing::info!(address = %webhook.address(), "the admission webhook listens");
     }
+    let identity = options.lease.as_ref().map(|lease| lease.identity.clone());
     let mut operator = Operator {
         previews: Previews::start(runtime.sampler(), &stop),
         runtime,
@@ -139,6 +145,9 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         catalog: Catalog::default(),
         secrets: Secrets::start(client.clone(), &stop),
         statuses: watch::Sender::default(),
+        events: Events::start(client.clone(), identity, &stop),
+        finalizers: Finalizers::default(),
+        guarded: Vec::new(),
         client,
         inputs,
         resources,
@@ -169,6 +178,10 @@ struct Operator {
     previews: Previews,
     /// What the task that writes status is to write.
     statuses: watch::Sender<Vec<Wanted>>,
+    events: Events,
+    finalizers: Finalizers,
+    /// The resources that have finalizers or are to get them, as of the last plan.
+    guarded: Vec<Guarded>,
     /// What the webhook judges by.
     inputs: watch::Sender<Option<Arc<Input>>>,
     resources: Resources,
@@ -215,6 +228,7 @@ impl Operator {
                 Ok(()) = secrets_changed.changed() => self.plan()?,
                 Ok(()) = probes_changed.changed() => {}
                 Ok(()) = previews_changed.changed() => {}
+                () = self.finalizers.overdue() => {}
                 _ = state_changed.changed() => {
                     tokio::time::sleep(STATUS_PAUSE).await;
                     state_changed.mark_unchanged();
@@ -228,7 +242,8 @@ impl Operator {
     /// Begins to write, rows and status, until the term is over.
     fn lead(&mut self, term: Term, stop: &CancellationToken) {
         self.runtime.lead(term.clone(), self.planned.as_ref().map(|(_, plan)| plan));
-        let (writer, wanted) = (Writer::new(self.client.clone()), self.statuses.subscribe());
+        let (writer, wanted) =
+            (Writer::new(self.client.clone(), self.events.clone()), self.statuses.subscribe());
         let (own, until) = (term.clone(), stop.clone());
         tokio::spawn(async move { own.during(writer.run(wanted, until)).await });
         let (own, errands) = (term.clone(), self.errands.run(self.client.clone(), stop.clone()));
@@ -241,6 +256,7 @@ impl Operator {
         if !self.resources.are_known() {
             return Ok(());
         }
+        self.guarded = self.resources.guarded();
         let mut input = self.resources.input(catalog::Options {
             allow_local_sinks: self.options.allow_local_sinks,
             endpoints: self.options.endpoints.clone(),
@@ -279,11 +295,15 @@ impl Operator {
         }
     }
 
-    fn tell_status(&self) {
+    fn tell_status(&mut self) {
         if let (Some(_), Some((input, plan))) = (&self.term, &self.planned) {
             let probes = self.probes.report();
-            self.errands.want(probing::errands(input, &probes));
             let (report, previews) = (self.runtime.report(), self.previews.made());
+            let mut errands = probing::errands(input, &probes);
+            let (wanted, told) = self.finalizers.errands(&self.guarded, &report, || self.runtime.mark());
+            errands.extend(wanted.into_iter().map(|errand| (errand, Timestamp::UNIX_EPOCH)));
+            told.into_iter().for_each(|told| self.events.tell(told));
+            self.errands.want(errands);
             self.statuses.send_replace(status::statuses(input, plan, &report, &probes, &previews));
         }
     }
@@ -402,6 +422,23 @@ impl Resources {
         self.stores().iter().all(|stores| stores.are_known())
     }
 
+    /// The resources that have finalizers or are to get them.
+    fn guarded(&self) -> Vec<Guarded> {
+        let kinds = [
+            ("KollectTarget", &self.targets),
+            ("KollectClusterTarget", &self.cluster_targets),
+            ("KollectInventory", &self.inventories),
+            ("KollectClusterInventory", &self.cluster_inventories),
+        ];
+        let all = kinds.into_iter().flat_map(|(kind, store)| {
+            store.objects().into_iter().filter_map(move |(name, json)| {
+                let any: Any = serde_json::from_slice(&json).ok()?;
+                Guarded::new(kind, ResourceName::new(name.namespace, name.name), any.metadata)
+            })
+        });
+        all.collect()
+    }
+
     /// The resources for a plan.
     fn input(&self, options: catalog::Options) -> Input {
         let mut unusable = BTreeMap::new();
@@ -417,13 +454,12 @@ impl Resources {
             }
         }
         // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they are gone.
-        let (mut incomplete, mut incomplete_in) = (false, BTreeSet::new());
-        for (namespace, _) in
-            [&self.targets, &self.cluster_targets].into_iter().flat_map(Stores::out_of_reach)
-        {
+        let (mut incomplete, mut incomplete_in) = (Incomplete::default(), BTreeSet::new());
+        incomplete.cluster_targets = self.cluster_targets.out_of_reach().next().is_some();
+        for (namespace, _) in self.targets.out_of_reach() {
             match namespace {
                 Some(namespace) => _ = incomplete_in.insert(namespace.to_owned()),
-                None => incomplete = true,
+                None => incomplete.targets = true,
             }
         }
         Input {
@@ -451,15 +487,27 @@ impl Resources {
     }
 }
 
+/// What is the same in all resources.
+#[derive(Deserialize)]
+struct Any {
+    metadata: ObjectMeta,
+}
+
 fn typed<T: DeserializeOwned>(
     stores: &Stores,
     kind: &'static str,
     unusable: &mut BTreeMap<ResourceRef, Unusable>,
 ) -> BTreeMap<ResourceName, Arc<T>> {
-    /// What is the same in all resources.
+    /// What the status of an inventory says about its sinks.
     #[derive(Deserialize)]
-    struct Any {
-        metadata: ObjectMeta,
+    struct Exports {
+        status: ExportsStatus,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ExportsStatus {
+        #[serde(default)]
+        sink_exports: Vec<SinkExport>,
     }
     let mut all = BTreeMap::new();
     for (name, json) in stores.objects() {
@@ -469,13 +517,18 @@ fn typed<T: DeserializeOwned>(
                 all.insert(name, Arc::new(resource));
             }
             Err(error) => {
-                let labels = serde_json::from_slice(&json).ok();
-                let labels = labels.map(|any: Any| any.metadata.labels.unwrap_or_default());
+                let metadata = serde_json::from_slice(&json).ok().map(|any: Any| any.metadata);
+                let exports = serde_json::from_slice(&json).ok().map(|any: Exports| any.status.sink_exports);
+                let exported: BTreeSet<SinkName> =
+                    exports.into_iter().flatten().filter_map(|export| export.name.parse().ok()).collect();
+                let deleted = metadata.as_ref().is_some_and(|metadata| metadata.deletion_timestamp.is_some());
+                let labels = metadata.map(|metadata| metadata.labels.unwrap_or_default());
                 // What the parser says may quote the resource, but for where it is.
                 let place = format!("line {}, column {}", error.line(), error.column());
                 let message = format!("the resource can't be read as a {kind} (at {place} of its JSON)");
                 let remedy = "correct it, or run a version of Kollect that knows its fields".to_owned();
-                unusable.insert(ResourceRef::new(kind, &name), Unusable { labels, message, remedy });
+                let why = Unusable { labels, deleted, exported, message, remedy };
+                unusable.insert(ResourceRef::new(kind, &name), why);
             }
         }
     }

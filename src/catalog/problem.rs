@@ -62,6 +62,8 @@ pub mod reason {
     pub const SINK_NAMESPACE_DENIED: &str = "SinkNamespaceDenied";
     /// The operator takes no resources of the cluster.
     pub const CLUSTER_KIND_DENIED: &str = "ClusterKindDenied";
+    /// The namespace is being deleted, so what is in it stays as it is until it is gone. A state, not a problem.
+    pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
     /// It is not known what scopes allow, so nothing is.
     pub const SCOPE_UNKNOWN: &str = "ScopeUnknown";
 

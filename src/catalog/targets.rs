@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kollect_dataflows::data::{Gvk, TargetName};
 use kollect_dataflows::extract::{
     AttributeSpec, LabelSelector, MAX_GROUPS, Profile, ProfileSpec, RuleProblem, RuleSpec, Selection,
@@ -31,19 +32,26 @@ struct Declared<'a> {
 }
 
 fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
-    let targets = input.targets.iter().map(|(name, target)| Declared {
+    let targets = input.targets.iter().filter(|(_, target)| stays(&target.metadata));
+    let targets = targets.map(|(name, target)| Declared {
         name,
         profile: ResourceName::new(&name.namespace, &target.spec.profile_ref),
         filter: &target.spec.filter,
         suspend: target.spec.suspend,
     });
-    let of_cluster = input.cluster_targets.iter().map(|(name, target)| Declared {
+    let of_cluster = input.cluster_targets.iter().filter(|(_, target)| stays(&target.metadata));
+    let of_cluster = of_cluster.map(|(name, target)| Declared {
         name,
         profile: ResourceName::new(&target.spec.profile_ref.namespace, &target.spec.profile_ref.name),
         filter: &target.spec.filter,
         suspend: target.spec.suspend,
     });
     targets.chain(of_cluster)
+}
+
+/// Whether a resource is not being deleted.
+pub(super) fn stays(metadata: &ObjectMeta) -> bool {
+    metadata.deletion_timestamp.is_none()
 }
 
 /// Compiled selections, and what is wrong with those that can't be compiled.

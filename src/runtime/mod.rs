@@ -14,6 +14,7 @@
 //! rest is here.
 
 mod bindings;
+mod leftovers;
 mod store;
 mod watches;
 
@@ -22,10 +23,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use bindings::{BindingKey, Sampler};
+pub use bindings::Sampler;
+pub use leftovers::LeftoverState;
 pub use store::{ObjectStore, namespaces, read_namespaces, watch_objects};
 
-use crate::catalog::Plan;
+use crate::catalog::{BindingKey, Plan};
 use crate::engine::{self, Engine, GraphClosed, InventoryName, StartError, Subscriber};
 use crate::export::{BindingStatus, Phase};
 use crate::sinks::Term;
@@ -40,6 +42,8 @@ pub struct Report {
     pub engine: engine::Report,
     /// Bindings: the destination for humans, and the state.
     pub bindings: BTreeMap<BindingKey, (String, BindingStatus)>,
+    /// What bindings that do not run any more have left, by what was known when it was left.
+    pub leftovers: BTreeMap<BindingKey, LeftoverState>,
 }
 
 impl Report {
@@ -97,7 +101,7 @@ impl Runtime {
     pub fn lead(&mut self, term: Term, plan: Option<&Plan>) {
         let mut bindings = Bindings::new(Arc::clone(&self.engine), term, Arc::clone(&self.changed));
         if let Some(plan) = plan {
-            bindings.apply(&plan.inventories);
+            bindings.apply(plan);
         }
         self.bindings = Some(bindings);
     }
@@ -110,7 +114,7 @@ impl Runtime {
         let actions = self.engine.apply(plan)?;
         // Bindings before sources, so that they see every delta; they wait for hydration by themselves.
         if let Some(bindings) = &mut self.bindings {
-            bindings.apply(&plan.inventories);
+            bindings.apply(plan);
         }
         self.watches.act(actions);
         Ok(())
@@ -129,12 +133,18 @@ impl Runtime {
     /// The state of everything.
     pub fn report(&self) -> Report {
         let bindings = self.bindings.as_ref().map(Bindings::statuses).unwrap_or_default();
-        Report { engine: self.engine.report(), bindings }
+        let leftovers = self.bindings.as_ref().map(Bindings::leftovers).unwrap_or_default();
+        Report { engine: self.engine.report(), bindings, leftovers }
     }
 
     /// Whether the first list of every target has ended one way or the other.
     pub fn has_read_everything(&self) -> bool {
         !self.engine.report().targets.values().any(|target| target.pending)
+    }
+
+    /// Marks the graph: the report's mark reaches this when everything that was applied before is dispatched.
+    pub fn mark(&self) -> u64 {
+        self.engine.mark()
     }
 
     /// Counts changes of what [`Runtime::report`] shows.
@@ -189,7 +199,7 @@ impl Runtime {
             Some(bindings) => bindings.stop().await,
             None => BTreeMap::new(),
         };
-        Report { engine: self.engine.report(), bindings }
+        Report { engine: self.engine.report(), bindings, leftovers: BTreeMap::new() }
     }
 }
 

@@ -117,7 +117,9 @@ pub fn read_namespaces(objects: BTreeMap<ObjectName, Arc<[u8]>>) -> BTreeMap<Str
         let namespace: k8s_openapi::api::core::v1::Namespace =
             serde_json::from_slice(json).unwrap_or_default();
         let metadata = namespace.metadata;
-        Namespace::new(metadata.labels.unwrap_or_default(), &metadata.annotations.unwrap_or_default())
+        let terminating = metadata.deletion_timestamp.is_some();
+        let annotations = metadata.annotations.unwrap_or_default();
+        Namespace { terminating, ..Namespace::new(metadata.labels.unwrap_or_default(), &annotations) }
     };
     objects.into_iter().map(|(name, json)| (name.name, read(&json))).collect()
 }

@@ -1,4 +1,4 @@
-//! Writes status by server-side apply: only what changed, and no resource too often.
+//! Writes status by server-side apply: only what changed, and no resource too often; tells of transitions.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::events::{Events, Transitions};
 use crate::api::{API_VERSION, GROUP, VERSION};
 
 /// The field manager of everything that is written.
@@ -43,6 +44,8 @@ pub struct Wanted {
     pub status: Value,
     /// The status that it has, as far as is known.
     pub stored: Value,
+    /// Its uid.
+    pub uid: Option<String>,
 }
 
 struct Written {
@@ -54,12 +57,14 @@ struct Written {
 pub struct Writer {
     client: Client,
     written: HashMap<StatusKey, Written>,
+    transitions: Transitions,
+    events: Events,
 }
 
 impl Writer {
     /// A writer that has written nothing yet.
-    pub fn new(client: Client) -> Self {
-        Self { client, written: HashMap::new() }
+    pub fn new(client: Client, events: Events) -> Self {
+        Self { client, written: HashMap::new(), transitions: Transitions::default(), events }
     }
 
     /// Writes the statuses that are wanted, whenever these change, until `stop` fires or nobody wants any more.
@@ -90,7 +95,8 @@ impl Writer {
         let mut again: Option<Duration> = None;
         let now = Instant::now();
         self.written.retain(|key, _| statuses.iter().any(|wanted| wanted.key == *key));
-        for Wanted { key, mut status, stored } in statuses {
+        self.transitions.retain(|key| self.written.contains_key(key));
+        for Wanted { key, mut status, stored, uid } in statuses {
             // What was written last may not have come back yet, so it counts more than what is stored.
             keep_transitions(&mut status, self.written.get(&key).map_or(&stored, |written| &written.status));
             if let Some(written) = self.written.get(&key) {
@@ -107,6 +113,8 @@ impl Writer {
             let late = || kube::Error::Service("the API server does not answer".into());
             match written.unwrap_or_else(|_| Err(late())) {
                 Ok(()) => {
+                    let told = self.transitions.told(&key, uid.as_deref(), &status, &stored);
+                    told.into_iter().for_each(|told| self.events.tell(told));
                     self.written.insert(key, Written { status, at: now });
                 }
                 // It is gone, or has never been: there is nobody to tell.

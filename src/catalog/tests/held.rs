@@ -27,7 +27,8 @@ fn with(unusable: &[(&str, &str, Option<&str>)]) -> Input {
     let mut input = input(INVENTORIES);
     for (kind, name, tier) in unusable {
         let labels = tier.map(|tier| BTreeMap::from([("tier".to_owned(), tier.to_owned())]));
-        let why = Unusable { labels, message: "it has a new field".into(), remedy: "correct it".into() };
+        let (message, remedy) = ("it has a new field".into(), "correct it".into());
+        let why = Unusable { labels, message, remedy, ..Unusable::default() };
         input.unusable.insert(ResourceRef::new(kind, &ResourceName::new("a", *name)), why);
     }
     input
