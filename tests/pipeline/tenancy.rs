@@ -442,3 +442,47 @@ async fn a_namespace_that_is_withdrawn_keeps_its_rows_and_the_others_go_on_until
     }
     assert_eq!(operator.terminate(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_for_some_namespaces_runs_cluster_pipelines_over_these_and_sees_no_others() {
+    let world = World::new().await;
+    world.map("shop", "a", "1", "shop").await;
+    world.map("east", "b", "1", "shop").await;
+    world.pipeline().await;
+    pipeline(&world, "east", "of_east").await;
+    let profile = json!({"name": "maps", "namespace": "shop"});
+    let labels = json!({"matchLabels": {"app": "shop"}});
+    let spec = json!({"profileRef": profile, "labelSelector": labels});
+    world.apply_to_cluster("KollectClusterTarget", "everywhere", spec).await;
+    let gvk = json!({"version": "v1", "kind": "Namespace"});
+    let spec = json!({"targetGVK": gvk, "attributes": [{"name": "v", "path": "$.metadata.name"}]});
+    apply(&world, "shop", "KollectProfile", "namespaces", spec).await;
+    let profile = json!({"name": "namespaces", "namespace": "shop"});
+    let spec = json!({"profileRef": profile, "names": ["east"]});
+    world.apply_to_cluster("KollectClusterTarget", "of-cluster", spec).await;
+    let spec = json!({"databaseSinkRefs": [{"name": "pg", "namespace": "shop"}]});
+    world.apply_to_cluster("KollectClusterInventory", "all", spec).await;
+    let operator = world.operator_with(&[
+        "--allowed-endpoint-cidrs",
+        "0.0.0.0/0,::/0",
+        "--watch-namespaces",
+        "shop,later",
+    ]);
+    expect(&world, "rows", &["everywhere shop/a 1", "maps shop/a 1", "of-cluster /east east"]).await;
+    // One that comes later, and one that is not watched.
+    world.namespace("later", json!({})).await;
+    world.map("later", "c", "1", "shop").await;
+    world.map("east", "d", "1", "shop").await;
+    let rows = [
+        "everywhere later/c 1",
+        "everywhere shop/a 1",
+        "maps later/c 1",
+        "maps shop/a 1",
+        "of-cluster /east east",
+    ];
+    expect(&world, "rows", &rows).await;
+    let other = resources(&world, "east", "KollectInventory").get("fleet").await.unwrap();
+    assert_eq!(other.data["status"], Value::Null);
+    assert_eq!(operator.terminate(), 0);
+    expect(&world, "rows", &rows).await;
+}
