@@ -146,7 +146,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         secrets: Secrets::start(client.clone(), &stop),
         statuses: watch::Sender::default(),
         events: Events::start(client.clone(), identity, &stop),
-        finalizers: Finalizers::default(),
+        finalizers: Finalizers::new(options.tenancy.is_tenant()),
         guarded: Vec::new(),
         client,
         inputs,

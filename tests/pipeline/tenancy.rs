@@ -277,6 +277,17 @@ async fn two_tenants_with_the_permissions_of_the_docs_each_have_their_own_and_as
     let spec = json!({"databaseSinkRefs": [{"name": "pg", "namespace": "team-a"}]});
     world.apply_to_cluster("KollectClusterInventory", "all", spec).await;
 
+    // Two that have finalizers from an operator of the whole cluster.
+    for (kind, name, finalizer) in [
+        ("KollectInventory", "fleet", "kollect.dev/inventory-cleanup"),
+        ("KollectTarget", "maps", "kollect.dev/target-cleanup"),
+    ] {
+        let patch = json!({"metadata": {"finalizers": [finalizer]}});
+        let apply = kube::api::PatchParams::default();
+        let resources = resources(&world, "team-b", kind);
+        resources.patch(name, &apply, &kube::api::Patch::Merge(patch)).await.unwrap();
+    }
+
     let operators = [&a, &b].map(|tenant| tenant.operator(&world, &tenant.kubeconfig(&world)));
     expect(&world, "of_a", &["maps team-a-jobs/x team-a-jobs", "maps team-a/x team-a"]).await;
     expect(&world, "of_b", &["maps team-b/x team-b"]).await;
@@ -330,6 +341,19 @@ async fn two_tenants_with_the_permissions_of_the_docs_each_have_their_own_and_as
         let api: Api<DynamicObject> = Api::all_with(world.client.clone(), &resource);
         assert_eq!(api.get("all").await.unwrap().data["status"], Value::Null, "{kind}");
     }
+    // Nothing holds up a deletion, and what was exported goes with it.
+    for (namespace, kind, name) in [
+        ("team-a", "KollectInventory", "fleet"),
+        ("team-b", "KollectInventory", "fleet"),
+        ("team-b", "KollectTarget", "maps"),
+    ] {
+        eventually(None, async || {
+            resources(&world, namespace, kind).get(name).await.unwrap().metadata.finalizers
+        })
+        .await;
+    }
+    resources(&world, "team-b", "KollectInventory").delete("fleet", &DeleteParams::default()).await.unwrap();
+    expect(&world, "of_b", &[]).await;
     for operator in operators {
         assert_eq!(operator.terminate(), 0);
     }
