@@ -38,6 +38,7 @@ use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission;
@@ -62,6 +63,8 @@ pub use tenancy::{Tenancy, TenancyError};
 
 /// So long the loop waits for more changes before it plans: resources often come several at a time.
 const SETTLE: Duration = Duration::from_millis(50);
+/// So long a plan waits for Secrets that nobody has tried to read yet.
+const SECRETS: Duration = Duration::from_secs(1);
 /// So often counters are looked at while rows change all the time.
 const STATUS_PAUSE: Duration = Duration::from_millis(250);
 
@@ -78,6 +81,8 @@ pub struct Options {
     pub tenancy: Tenancy,
     /// Threads of the graph.
     pub workers: usize,
+    /// For so long the deletion of an inventory waits for destinations where what it exported is to be removed.
+    pub cleanup_timeout: Duration,
     /// The lease that decides whether this process writes; it always does when there is none.
     pub lease: Option<lease::Settings>,
     /// Is told whether the process is of use, as that changes.
@@ -130,7 +135,8 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let source: Arc<dyn Source> = Arc::new(cluster.reaching(options.tenancy.reach()));
     let election = options.lease.clone().map(|settings| lease::enter(client.clone(), settings));
     tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
-    let runtime = Runtime::standby(Arc::clone(&source), Mode::Follow, options.workers)?;
+    let runtime =
+        Runtime::standby(Arc::clone(&source), Mode::Follow, options.workers, options.cleanup_timeout)?;
     let (inputs, latest) = watch::channel(None);
     if let Some(webhook) = options.webhook.clone() {
         let webhook = admission::start(client.clone(), webhook, latest, stop.clone()).await?;
@@ -144,6 +150,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         errands: Errands::new(),
         catalog: Catalog::default(),
         secrets: Secrets::start(client.clone(), &stop),
+        unread: BTreeMap::new(),
         statuses: watch::Sender::default(),
         events: Events::start(client.clone(), identity, &stop),
         finalizers: Finalizers::new(options.tenancy.is_tenant()),
@@ -173,6 +180,8 @@ struct Operator {
     runtime: Runtime,
     catalog: Catalog,
     secrets: Secrets,
+    /// Secrets that are being read for the first time, and until when plans wait for that.
+    unread: BTreeMap<ResourceName, Instant>,
     probes: Probes,
     errands: Errands,
     previews: Previews,
@@ -226,6 +235,7 @@ impl Operator {
                     self.plan()?;
                 }
                 Ok(()) = secrets_changed.changed() => self.plan()?,
+                () = overdue(self.unread.values().max().copied()) => self.plan()?,
                 Ok(()) = probes_changed.changed() => {}
                 Ok(()) = previews_changed.changed() => {}
                 () = self.finalizers.overdue() => {}
@@ -266,6 +276,15 @@ impl Operator {
             ..catalog::Options::default()
         });
         let known = self.secrets.get(wanted_secrets(&input));
+        // What is known in a moment is waited for, or everything that depends on it would seem to be broken until then.
+        let now = Instant::now();
+        self.unread.retain(|name, _| known.unread.contains(name));
+        for name in known.unread {
+            self.unread.entry(name).or_insert(now + SECRETS);
+        }
+        if self.unread.values().any(|until| *until > now) {
+            return Ok(());
+        }
         (input.secrets, input.secrets_unreadable) = (known.secrets, known.unreadable);
         let plan = self.catalog.plan(&input);
         if self.planned.as_ref().is_none_or(|(_, planned)| *planned != plan) {
@@ -323,6 +342,14 @@ impl Operator {
             *readiness = now;
             changed
         });
+    }
+}
+
+/// Waits until then, if it is still to come; else for ever.
+async fn overdue(at: Option<Instant>) {
+    match at.filter(|at| *at > Instant::now()) {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

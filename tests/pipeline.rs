@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "pipeline/cleanup.rs"]
+mod cleanup;
 #[path = "sources/cluster.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod cluster;

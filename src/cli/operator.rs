@@ -3,13 +3,14 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 
 use super::failure::{Failure, Outcome};
-use super::leader_election::LeaderElectionArgs;
+use super::leader_election::{LeaderElectionArgs, duration};
 use super::{signals, webhook};
 use crate::operator::{self, Tenancy};
 use crate::sinks::{EndpointPolicy, Network, NetworkError};
@@ -60,6 +61,17 @@ pub struct OperatorArgs {
     /// Threads that keep the rows up to date; results do not depend on it
     #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]
     pub workers: NonZeroUsize,
+    /// So long the deletion of an inventory waits for destinations from which its rows are to be removed (deletionPolicy:
+    /// Delete), and that do not answer
+    #[arg(
+        long,
+        env = "KOLLECT_CLEANUP_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "2m",
+        value_parser = duration,
+        hide_env_values = true
+    )]
+    pub cleanup_timeout: Duration,
     /// Several replicas.
     #[command(flatten)]
     pub leader_election: LeaderElectionArgs,
@@ -103,6 +115,7 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
         scrub_keys: args.scrub_keys,
         tenancy,
         workers: args.workers.get(),
+        cleanup_timeout: args.cleanup_timeout,
         lease,
         readiness: watch::Sender::default(),
         webhook,

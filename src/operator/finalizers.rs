@@ -210,3 +210,115 @@ fn left_of(inventory: &ResourceName, report: &Report) -> Option<Vec<String>> {
     }
     Some(left)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::catalog::{BindingKey, SinkFamily, SinkName};
+    use crate::export::{BindingStatus, Settled};
+
+    fn guarded(kind: &str, deleted: bool, finalizers: &[&str]) -> Guarded {
+        let metadata = ObjectMeta {
+            uid: Some("u".to_owned()),
+            resource_version: Some("7".to_owned()),
+            deletion_timestamp: deleted.then(|| Time(Timestamp::UNIX_EPOCH)),
+            finalizers: Some(finalizers.iter().map(ToString::to_string).collect()),
+            ..ObjectMeta::default()
+        };
+        Guarded::new(kind, ResourceName::new("a", "x"), metadata).unwrap()
+    }
+
+    fn key(namespace: &str) -> BindingKey {
+        let sink = SinkName { family: SinkFamily::Database, name: ResourceName::new("a", "db") };
+        BindingKey { inventory: ResourceName::new(namespace, "x"), sink }
+    }
+
+    /// The finalizers that are set, if any are, and how much is told.
+    fn decide(finalizers: &mut Finalizers, one: Guarded, report: &Report) -> (Option<Vec<String>>, usize) {
+        let (errands, told) = finalizers.errands(&[one], report, || 5);
+        let set = errands.into_iter().map(|errand| match errand {
+            Errand::Finalizers { finalizers, .. } => finalizers,
+            other => panic!("{other:?}"),
+        });
+        (set.last(), told.len())
+    }
+
+    #[test]
+    fn a_tenants_resources_get_none_and_lose_ours() {
+        let mut state = Finalizers::new(true);
+        let mut get = |deleted, finalizers: &[&str]| {
+            decide(&mut state, guarded("KollectInventory", deleted, finalizers), &Report::default()).0
+        };
+        assert_eq!(get(false, &["x"]), None);
+        assert_eq!(get(false, &["x", "kollect.dev/inventory-cleanup"]), Some(vec!["x".to_owned()]));
+        assert_eq!(get(true, &["x", "kollect.dev/inventory-cleanup"]), Some(vec!["x".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_there_gets_a_finalizer_beside_others() {
+        let mut state = Finalizers::default();
+        let mut get = |finalizers: &[&str]| {
+            decide(&mut state, guarded("KollectInventory", false, finalizers), &Report::default()).0
+        };
+        assert_eq!(get(&[]).unwrap(), ["kollect.dev/inventory-cleanup"]);
+        assert_eq!(get(&["x"]).unwrap(), ["x", "kollect.dev/inventory-cleanup"]);
+        assert_eq!(get(&["kollect.dev/inventory-cleanup", "x"]), None);
+        assert!(Guarded::new("KollectProfile", ResourceName::new("a", "x"), ObjectMeta::default()).is_none());
+    }
+
+    #[test]
+    fn an_inventory_waits_for_what_it_left_while_there_is_hope() {
+        let failing = |hopeless| LeftoverState::Failing { reason: "r", message: "m".to_owned(), hopeless };
+        for (state, lets_go, told) in [
+            (LeftoverState::Kept, false, 0),
+            (LeftoverState::Removing, false, 0),
+            (failing(false), false, 0),
+            (failing(true), true, 1),
+            (LeftoverState::Settled, true, 0),
+        ] {
+            let report = Report { leftovers: [(key("a"), state.clone())].into(), ..Report::default() };
+            let mut finalizers = Finalizers::default();
+            let mut one = || {
+                let deleted = guarded("KollectInventory", true, &["x", "kollect.dev/inventory-cleanup"]);
+                decide(&mut finalizers, deleted, &report)
+            };
+            let expected = lets_go.then(|| vec!["x".to_owned()]);
+            assert_eq!(one(), (expected.clone(), told), "{state:?}");
+            assert_eq!(one(), (expected, 0), "{state:?}: it is told once");
+        }
+        // What others left, or what is gone from here, is nothing to it.
+        let report = Report { leftovers: [(key("b"), LeftoverState::Removing)].into(), ..Report::default() };
+        let mut finalizers = Finalizers::default();
+        let ours = guarded("KollectInventory", true, &["kollect.dev/inventory-cleanup"]);
+        assert_eq!(decide(&mut finalizers, ours, &report).0, Some(vec![]));
+        assert_eq!(decide(&mut finalizers, guarded("KollectInventory", true, &["x"]), &report).0, None);
+    }
+
+    #[test]
+    fn a_target_waits_for_inventories_of_its_namespace_to_be_exported_without_it() {
+        let report = |mark: u64, settled: Option<u64>, phase: Phase| {
+            let settled = settled.map(|epoch| Settled { epoch, rows: 0, digest: Default::default() });
+            let status = BindingStatus { settled, phase, ..BindingStatus::default() };
+            let other = BindingStatus::default();
+            let bindings = [(key("a"), (String::new(), status)), (key("b"), (String::new(), other))].into();
+            let engine = crate::engine::Report { mark, mark_epoch: 9, ..Default::default() };
+            Report { engine, bindings, ..Report::default() }
+        };
+        let stopped = || Phase::Stopped { reason: "r", message: String::new(), next: None };
+        for (case, report, goes) in [
+            ("the graph does not know yet", report(4, Some(20), Phase::Live), false),
+            ("nothing is exported yet", report(5, None, Phase::Resuming), false),
+            ("it is not through", report(5, Some(8), Phase::Live), false),
+            ("it is through", report(5, Some(9), Phase::Live), true),
+            ("it never will be", report(5, None, stopped()), true),
+        ] {
+            let target = guarded("KollectTarget", true, &["kollect.dev/target-cleanup"]);
+            let set = decide(&mut Finalizers::default(), target, &report).0;
+            assert_eq!(set.is_some(), goes, "{case}");
+        }
+    }
+}

@@ -29,6 +29,8 @@ pub(super) struct Known {
     pub(super) secrets: BTreeMap<ResourceName, SecretData>,
     /// Why others can't be read.
     pub(super) unreadable: BTreeMap<ResourceName, String>,
+    /// Those of them that nobody has tried to read yet.
+    pub(super) unread: BTreeSet<ResourceName>,
     /// Those that are not there.
     missing: BTreeSet<ResourceName>,
 }
@@ -92,6 +94,7 @@ impl Secrets {
         for name in &wanted {
             if !known.knows(name) && !known.unreadable.contains_key(name) {
                 known.unreadable.insert(name.clone(), "it is being read".to_owned());
+                known.unread.insert(name.clone());
             }
         }
         self.wanted.send_if_modified(|old| {

@@ -44,10 +44,15 @@ pub(super) struct Bindings {
 impl Bindings {
     /// No binding is ever polled again once the term is over, wherever it was: what it was about to write is not written, and a
     /// transaction that it had begun is rolled back with its connection.
-    pub(super) fn new(engine: Arc<Engine>, term: Term, changed: Arc<watch::Sender<u64>>) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        term: Term,
+        cleanup_timeout: Duration,
+        changed: Arc<watch::Sender<u64>>,
+    ) -> Self {
         Self {
             engine,
-            leftovers: Leftovers::new(term.clone(), Arc::clone(&changed)),
+            leftovers: Leftovers::new(term.clone(), cleanup_timeout, Arc::clone(&changed)),
             term,
             running: BTreeMap::new(),
             tasks: TaskTracker::new(),

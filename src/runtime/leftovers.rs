@@ -16,11 +16,12 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{BindingKey, BindingPlan, Leftover, Plan, reason};
 use crate::sinks::{DeletionPolicy, Term};
 
-/// After so long without success nobody waits for a removal any more; it is still tried.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// The first pause before a removal is tried again; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(300);
+
+/// The reason and message of a removal that has neither failed nor come to its end in time.
+const TOO_SLOW: (&str, &str) = ("ExportUnavailable", "the destination has not answered in time");
 
 /// What becomes of what a binding left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +56,13 @@ struct Removal {
     stop: CancellationToken,
     ended: CancellationToken,
     state: watch::Receiver<Attempt>,
+    since: Instant,
 }
 
 #[derive(Clone, Debug)]
 enum Attempt {
     UnderWay,
-    Failed { reason: &'static str, message: String, terminal: bool, since: Instant },
+    Failed { reason: &'static str, message: String, terminal: bool },
     Done,
 }
 
@@ -74,6 +76,8 @@ struct Ending {
 /// See the module's description.
 pub(super) struct Leftovers {
     term: Term,
+    /// After so long without success nobody waits for a removal any more; it is still tried.
+    patience: Duration,
     kept: Vec<Kept>,
     removals: Vec<Removal>,
     ending: Vec<Ending>,
@@ -86,9 +90,10 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    pub(super) fn new(term: Term, changed: Arc<watch::Sender<u64>>) -> Self {
+    pub(super) fn new(term: Term, patience: Duration, changed: Arc<watch::Sender<u64>>) -> Self {
         Self {
             term,
+            patience,
             kept: Vec::new(),
             removals: Vec::new(),
             ending: Vec::new(),
@@ -156,16 +161,22 @@ impl Leftovers {
             if self.out_of_reach.get(key).is_none_or(|(known, _)| known != leftover) {
                 self.out_of_reach.insert(key.clone(), (leftover.clone(), Instant::now()));
                 // Somebody may wait for it to have taken too long.
-                let changed = Arc::clone(&self.changed);
-                tokio::spawn(async move {
-                    tokio::time::sleep(PATIENCE).await;
-                    changed.send_modify(|count| *count += 1);
-                });
+                self.look_again_later();
             }
         }
     }
 
+    /// Has whoever waits look again when it has taken too long.
+    fn look_again_later(&self) {
+        let (changed, patience) = (Arc::clone(&self.changed), self.patience);
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            changed.send_modify(|count| *count += 1);
+        });
+    }
+
     fn remove(&mut self, key: BindingKey, spec: BindingPlan) {
+        self.look_again_later();
         let before = self.under_way(&key, &spec);
         let (sender, state) = watch::channel(Attempt::UnderWay);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -176,7 +187,7 @@ impl Leftovers {
             let _end = end;
             term.during(work).await;
         });
-        self.removals.push(Removal { key, spec, stop, ended, state });
+        self.removals.push(Removal { key, spec, stop, ended, state, since: Instant::now() });
     }
 
     /// What a binding has to wait for before it begins: whatever is under way at the place that it leads to. Removals there
@@ -205,7 +216,7 @@ impl Leftovers {
         let out_of_reach = self.out_of_reach.iter().map(|(key, (leftover, since))| {
             let (reason, message, hopeless) = match leftover {
                 Leftover::Unreachable(hold) => {
-                    (hold.reason, hold.message.clone(), since.elapsed() >= PATIENCE)
+                    (hold.reason, hold.message.clone(), since.elapsed() >= self.patience)
                 }
                 Leftover::Lost | Leftover::Reachable(_) => {
                     let message = format!("there is no {} any more", key.sink.resource());
@@ -217,11 +228,16 @@ impl Leftovers {
         let kept = self.kept.iter().map(|kept| (kept.key.clone(), LeftoverState::Kept));
         let removals = self.removals.iter().map(|removal| {
             let state = match &*removal.state.borrow() {
-                Attempt::UnderWay => LeftoverState::Removing,
-                Attempt::Failed { reason, message, terminal, since } => LeftoverState::Failing {
+                Attempt::UnderWay if removal.since.elapsed() < self.patience => LeftoverState::Removing,
+                Attempt::UnderWay => LeftoverState::Failing {
+                    reason: TOO_SLOW.0,
+                    message: TOO_SLOW.1.to_owned(),
+                    hopeless: true,
+                },
+                Attempt::Failed { reason, message, terminal } => LeftoverState::Failing {
                     reason,
                     message: message.clone(),
-                    hopeless: *terminal || since.elapsed() >= PATIENCE,
+                    hopeless: *terminal || removal.since.elapsed() >= self.patience,
                 },
                 Attempt::Done => LeftoverState::Settled,
             };
@@ -320,7 +336,7 @@ async fn remove(
     }
     let destination = spec.config.describe();
     let mut pause = FIRST_PAUSE;
-    let mut since = None;
+    let mut has_failed = false;
     while !stop.is_cancelled() {
         let mut sink = spec.config.open(&spec.name, &term);
         let result = match sink.connect().await {
@@ -333,12 +349,12 @@ async fn remove(
                 Attempt::Done
             }
             Err(error) => {
-                if since.is_none() {
+                if !has_failed {
                     tracing::warn!(binding = %spec.name, destination, %error, "what was exported could not be removed; trying again");
                 }
-                let since = *since.get_or_insert_with(Instant::now);
+                has_failed = true;
                 let (reason, terminal) = (error.reason(), !error.is_retryable());
-                Attempt::Failed { reason, message: format!("{destination}: {error}"), terminal, since }
+                Attempt::Failed { reason, message: format!("{destination}: {error}"), terminal }
             }
         };
         let done = matches!(now, Attempt::Done);
@@ -359,7 +375,7 @@ async fn remove(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::catalog::{ResourceName, SinkFamily};
+    use crate::catalog::{InventoryPlan, ResourceName, SinkFamily, SinkName};
     use crate::sinks::database::postgres;
     use crate::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
     use crate::sinks::snapshot::local;
@@ -400,6 +416,57 @@ mod tests {
             ..local::Settings::default()
         };
         SinkConfig::Local(local::Config::new(settings).unwrap())
+    }
+
+    /// A plan with an inventory that has these bindings, or without it.
+    fn with(inventory: Option<InventoryPlan>) -> Plan {
+        let inventories = inventory.map(|inventory| (ResourceName::new("team", "apps"), inventory));
+        Plan { inventories: inventories.into_iter().collect(), ..Plan::default() }
+    }
+
+    #[test]
+    fn what_is_left_goes_when_it_is_certain_that_nobody_wants_it() {
+        let config = |policy| {
+            let settings = local::Settings {
+                endpoint: "/nowhere".to_owned(),
+                deletion_policy: Some(policy),
+                ..local::Settings::default()
+            };
+            SinkConfig::Local(local::Config::new(settings).unwrap())
+        };
+        let left = |policy| plan("", config(policy));
+        let elsewhere = plan("", postgres("postgres://u:p@db/inv", "rows"));
+        let same = left(DeletionPolicy::Retain);
+        let key = BindingKey { inventory: ResourceName::new("team", "apps"), sink: same.sink.clone() };
+        let other = |bindings: Vec<BindingPlan>| InventoryPlan { bindings, ..InventoryPlan::default() };
+        for (case, inventory, expected) in [
+            ("it is gone", None, Verdict::Remove),
+            ("nobody else", Some(other(vec![])), Verdict::Remove),
+            ("another place", Some(other(vec![elsewhere.clone()])), Verdict::Remove),
+            ("the same place", Some(other(vec![elsewhere.clone(), same.clone()])), Verdict::Leave),
+            (
+                "the same place, which rests",
+                Some(InventoryPlan { suspended: true, ..other(vec![same.clone()]) }),
+                Verdict::Keep,
+            ),
+            (
+                "a sink of which nobody knows where it leads",
+                Some(InventoryPlan { unresolved: true, ..other(vec![elsewhere]) }),
+                Verdict::Keep,
+            ),
+            (
+                "an inventory of which nobody knows what it wants",
+                Some(InventoryPlan {
+                    held: Some(crate::catalog::Hold { reason: "x", message: String::new() }),
+                    ..InventoryPlan::default()
+                }),
+                Verdict::Keep,
+            ),
+        ] {
+            assert_eq!(verdict(&key, &left(DeletionPolicy::Delete), &with(inventory)), expected, "{case}");
+        }
+        assert_eq!(verdict(&key, &same, &with(None)), Verdict::Leave);
+        assert_eq!(verdict(&key, &same, &with(Some(other(vec![])))), Verdict::Leave);
     }
 
     #[test]

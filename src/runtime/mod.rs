@@ -20,6 +20,7 @@ mod watches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -34,6 +35,9 @@ use crate::sinks::Term;
 use crate::sources::{Mode, Source};
 use bindings::Bindings;
 use watches::Watches;
+
+/// The time for which removals are waited for where nothing else is said.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The state of everything that runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +67,7 @@ pub struct Runtime {
     watches: Watches,
     /// Nothing in a standby.
     bindings: Option<Bindings>,
+    cleanup_timeout: Duration,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -73,17 +78,23 @@ impl Runtime {
     /// # Errors
     /// [`StartError`]: the system refuses the threads.
     pub fn start(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
-        let mut runtime = Self::standby(source, mode, workers)?;
+        let mut runtime = Self::standby(source, mode, workers, CLEANUP_TIMEOUT)?;
         runtime.lead(Term::unfenced(), None);
         Ok(runtime)
     }
 
     /// Starts the graph of a standby: what plans ask for is read and kept up to date, and nothing is written before
-    /// [`Runtime::lead`].
+    /// [`Runtime::lead`]. `cleanup_timeout`: for so long there is hope that what was exported can be removed where it is to
+    /// go; it is tried longer, but nobody need wait for it.
     ///
     /// # Errors
     /// [`StartError`]: the system refuses the threads.
-    pub fn standby(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
+    pub fn standby(
+        source: Arc<dyn Source>,
+        mode: Mode,
+        workers: usize,
+        cleanup_timeout: Duration,
+    ) -> Result<Self, StartError> {
         let engine = Arc::new(Engine::start(workers)?);
         let changed = Arc::new(watch::Sender::new(0));
         let mut engine_changes = engine.changes();
@@ -93,13 +104,20 @@ impl Runtime {
                 merged.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self { watches: Watches::new(Arc::clone(&engine), source, mode), bindings: None, engine, changed })
+        Ok(Self {
+            watches: Watches::new(Arc::clone(&engine), source, mode),
+            bindings: None,
+            cleanup_timeout,
+            engine,
+            changed,
+        })
     }
 
     /// Begins to write, in this term, what the last plan that was applied wants. Each binding finds out first what its
     /// destination holds.
     pub fn lead(&mut self, term: Term, plan: Option<&Plan>) {
-        let mut bindings = Bindings::new(Arc::clone(&self.engine), term, Arc::clone(&self.changed));
+        let mut bindings =
+            Bindings::new(Arc::clone(&self.engine), term, self.cleanup_timeout, Arc::clone(&self.changed));
         if let Some(plan) = plan {
             bindings.apply(plan);
         }

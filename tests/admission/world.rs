@@ -105,6 +105,7 @@ impl World {
             endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
             scrub_keys: Vec::new(),
             workers: 1,
+            cleanup_timeout: std::time::Duration::from_secs(120),
             lease: None,
             readiness: Default::default(),
             webhook,

@@ -429,7 +429,7 @@ async fn a_kind_that_comes_later_is_waited_for_and_holds_nothing_up() {
 }
 
 /// Our definitions, with another one in place of one.
-async fn redefine(world: &World, name: &str, change: impl Fn(&mut Value)) {
+pub(crate) async fn redefine(world: &World, name: &str, change: impl Fn(&mut Value)) {
     let all = kollect::api::crds().into_iter().map(|crd| serde_json::to_value(crd).unwrap());
     for mut crd in all.filter(|crd| crd["metadata"]["name"] == name) {
         change(&mut crd);
@@ -530,6 +530,7 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
         allow_local_sinks: false,
         endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
         workers: 1,
+        cleanup_timeout: std::time::Duration::from_secs(120),
         scrub_keys: Vec::new(),
         tenancy: Default::default(),
         lease: None,

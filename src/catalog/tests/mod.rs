@@ -5,6 +5,7 @@ mod cluster;
 mod connection_tests;
 mod held;
 mod inventories;
+mod leftovers;
 mod order;
 mod problems;
 mod rollups;
