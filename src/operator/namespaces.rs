@@ -79,20 +79,23 @@ impl Look {
         // Before the look, so that no change gets lost between the two.
         let changes = self.changes().await;
         self.look().await?;
-        let Some(mut changes) = changes else { return Ok(pause(PAUSE).await) };
         let mut line = String::new();
-        loop {
-            line.clear();
-            match tokio::time::timeout(LONG_PAUSE, changes.read_line(&mut line)).await {
-                Ok(Ok(1..)) => {
-                    pause(SHORT_PAUSE).await;
-                    self.look().await?;
+        if let Some(mut changes) = changes {
+            loop {
+                line.clear();
+                match tokio::time::timeout(LONG_PAUSE, changes.read_line(&mut line)).await {
+                    Ok(Ok(1..)) => {
+                        pause(SHORT_PAUSE).await;
+                        self.look().await?;
+                    }
+                    // It ended, and may do so at once the next time too.
+                    Ok(_) => break,
+                    Err(_) => return Ok(()),
                 }
-                // It ended, and may do so at once the next time too.
-                Ok(_) => return Ok(pause(PAUSE).await),
-                Err(_) => return Ok(()),
             }
         }
+        pause(PAUSE).await;
+        Ok(())
     }
 
     /// A watch of the namespace; none where that can't be had.
