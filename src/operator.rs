@@ -41,7 +41,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission;
+use crate::admission::{self, Webhook};
 use crate::api::{GROUP, SinkExport, VERSION};
 use crate::catalog::{
     self, Catalog, Incomplete, Input, Plan, ResourceName, ResourceRef, SinkName, Unusable, wanted_secrets,
@@ -94,7 +94,7 @@ pub struct Options {
 /// Of what use a process is at present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Readiness {
-    /// It has not read everything yet, and does not lead.
+    /// It has not read everything yet, or its webhook can't answer.
     #[default]
     Starting,
     /// It does not lead; it has read everything, so that it can begin to write at once when it does.
@@ -138,9 +138,11 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let runtime =
         Runtime::standby(Arc::clone(&source), Mode::Follow, options.workers, options.cleanup_timeout)?;
     let (inputs, latest) = watch::channel(None);
-    if let Some(webhook) = options.webhook.clone() {
-        let webhook = admission::start(client.clone(), webhook, latest, stop.clone()).await?;
-        tracing::info!(address = %webhook.address(), "the admission webhook listens");
+    let mut webhook = None;
+    if let Some(options) = options.webhook.clone() {
+        let started = admission::start(client.clone(), options, latest, stop.clone()).await?;
+        tracing::info!(address = %started.address(), "the admission webhook listens");
+        webhook = Some(started);
     }
     let identity = options.lease.as_ref().map(|lease| lease.identity.clone());
     let mut operator = Operator {
@@ -157,6 +159,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         guarded: Vec::new(),
         client,
         inputs,
+        webhook,
         resources,
         options,
         planned: None,
@@ -193,6 +196,7 @@ struct Operator {
     guarded: Vec<Guarded>,
     /// What the webhook judges by.
     inputs: watch::Sender<Option<Arc<Input>>>,
+    webhook: Option<Webhook>,
     resources: Resources,
     options: Options,
     planned: Option<(Arc<Input>, Plan)>,
@@ -239,6 +243,7 @@ impl Operator {
                 Ok(()) = probes_changed.changed() => {}
                 Ok(()) = previews_changed.changed() => {}
                 () = self.finalizers.overdue() => {}
+                () = certified(self.webhook.as_ref()) => {}
                 _ = state_changed.changed() => {
                     tokio::time::sleep(STATUS_PAUSE).await;
                     state_changed.mark_unchanged();
@@ -329,6 +334,7 @@ impl Operator {
 
     fn tell_readiness(&self) {
         let now = match (&self.term, &self.planned) {
+            _ if self.webhook.as_ref().is_some_and(|webhook| !webhook.is_ready()) => Readiness::Starting,
             (_, None) => Readiness::Starting,
             (Some(_), Some(_)) => Readiness::Leader,
             (None, Some(_)) if self.runtime.has_read_everything() => Readiness::WarmStandby,
@@ -342,6 +348,14 @@ impl Operator {
             *readiness = now;
             changed
         });
+    }
+}
+
+/// Waits until the webhook has a certificate, if it has none yet; else for ever.
+async fn certified(webhook: Option<&Webhook>) {
+    match webhook.filter(|webhook| !webhook.has_certificate()) {
+        Some(webhook) => webhook.certified().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -257,7 +257,17 @@ impl Webhook {
     /// Whether it can answer: it has a certificate, and knows the resources of the cluster. For readiness; whether the process
     /// lives has nothing to do with it.
     pub fn is_ready(&self) -> bool {
-        self.serving.has_certificate() && self.inputs.borrow().is_some()
+        self.has_certificate() && self.inputs.borrow().is_some()
+    }
+
+    /// Whether it has a certificate.
+    pub fn has_certificate(&self) -> bool {
+        self.serving.has_certificate()
+    }
+
+    /// Waits until it has a certificate.
+    pub async fn certified(&self) {
+        self.serving.certified().await;
     }
 }
 
