@@ -18,7 +18,7 @@
 //!   no longer knows it in any version; a version that is merely not served any more leaves them as they are.
 //! - What is denied is reported, tried again now and then, and deletes nothing.
 //! - Where the source reaches only some namespaces, nothing outside of them is asked for: each has a watch of its own, and the
-//!   watches of a kind are merged into one stream ([`merge`]).
+//!   watches of a kind are merged into one stream.
 
 mod backoff;
 mod client;
