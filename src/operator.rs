@@ -10,6 +10,8 @@
 //!
 //! The admission webhook, where it is wanted, judges by the same input, beside the loop.
 //!
+//! An operator may be for some namespaces only ([`Tenancy`]): nothing of others is read then, and in tenant mode nothing of the cluster.
+//!
 //! The loop below is all the control there is: whatever changes, the same function plans everything anew, and the
 //! runtime works out the difference. With leader election it does so as a warm standby until it holds the lease: everything is
 //! read, and nothing is written, neither rows nor status. It never waits for the API server, nor for a sink: Secrets are read, sinks are
@@ -18,9 +20,12 @@
 
 mod errands;
 mod finalizers;
+mod namespaces;
 mod previews;
 mod probing;
 mod secrets;
+mod stores;
+mod tenancy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,15 +50,17 @@ use crate::engine::{GraphClosed, StartError};
 use crate::latest;
 use crate::lease::{self, Election, Leadership};
 use crate::probes::Probes;
-use crate::runtime::{ObjectStore, Report, Runtime, namespaces, watch_objects};
+use crate::runtime::{ObjectStore, Report, Runtime, read_namespaces, watch_objects};
 use crate::sinks::{EndpointPolicy, Term};
-use crate::sources::kubernetes::KubernetesSource;
+use crate::sources::kubernetes::{KubernetesSource, Reach};
 use crate::sources::{Mode, Source, SourceProblem};
 use crate::status::{self, Events, Wanted, Writer};
 use errands::Errands;
 use finalizers::{Finalizers, Guarded};
 use previews::Previews;
 use secrets::Secrets;
+use stores::Stores;
+pub use tenancy::{Tenancy, TenancyError};
 
 /// So long the loop waits for more changes before it plans: resources often come several at a time.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -71,6 +78,8 @@ pub struct Options {
     pub endpoints: EndpointPolicy,
     /// Keys whose values no Resource export shows, beside those that are known.
     pub scrub_keys: Vec<String>,
+    /// The namespaces that the operator is for.
+    pub tenancy: Tenancy,
     /// Threads of the graph.
     pub workers: usize,
     /// For so long the deletion of an inventory waits for destinations where what it exported is to be removed.
@@ -122,8 +131,9 @@ pub enum OperatorError {
 /// [`OperatorError`]: the graph can't be started, or ended by itself, or the lease was lost. Work on files may still be
 /// under way then, so the process must end.
 pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<Report, OperatorError> {
-    let source: Arc<dyn Source> = Arc::new(KubernetesSource::new(client.clone()));
-    let resources = Resources::watch(&source, &stop);
+    let cluster = KubernetesSource::new(client.clone());
+    let resources = Resources::watch(&client, &cluster, &options.tenancy, &stop);
+    let source: Arc<dyn Source> = Arc::new(cluster.reaching(options.tenancy.reach()));
     let election = options.lease.clone().map(|settings| lease::enter(client.clone(), settings));
     tracing::info!(endpoints = %options.endpoints, "sinks may connect to these");
     let runtime =
@@ -146,7 +156,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         unread: BTreeMap::new(),
         statuses: watch::Sender::default(),
         events: Events::start(client.clone(), identity, &stop),
-        finalizers: Finalizers::default(),
+        finalizers: Finalizers::new(options.tenancy.is_tenant()),
         guarded: Vec::new(),
         client,
         inputs,
@@ -267,6 +277,8 @@ impl Operator {
             allow_local_sinks: self.options.allow_local_sinks,
             endpoints: self.options.endpoints.clone(),
             scrub_keys: self.options.scrub_keys.clone(),
+            watch_namespaces: self.options.tenancy.namespaces().clone(),
+            tenant_mode: self.options.tenancy.is_tenant(),
             ..catalog::Options::default()
         });
         let known = self.secrets.get(wanted_secrets(&input));
@@ -354,49 +366,80 @@ async fn overdue(at: Option<Instant>) {
 
 /// The custom resources and namespaces of a cluster.
 struct Resources {
-    profiles: ObjectStore,
-    targets: ObjectStore,
-    cluster_targets: ObjectStore,
-    inventories: ObjectStore,
-    cluster_inventories: ObjectStore,
-    scopes: ObjectStore,
-    cluster_scopes: ObjectStore,
-    database_sinks: ObjectStore,
-    snapshot_sinks: ObjectStore,
-    event_sinks: ObjectStore,
-    connection_tests: ObjectStore,
-    namespaces: ObjectStore,
+    profiles: Stores,
+    targets: Stores,
+    cluster_targets: Stores,
+    inventories: Stores,
+    cluster_inventories: Stores,
+    scopes: Stores,
+    cluster_scopes: Stores,
+    database_sinks: Stores,
+    snapshot_sinks: Stores,
+    event_sinks: Stores,
+    connection_tests: Stores,
+    namespaces: Stores,
     changed: Arc<watch::Sender<u64>>,
 }
 
 impl Resources {
-    fn watch(source: &Arc<dyn Source>, stop: &CancellationToken) -> Self {
+    fn watch(
+        client: &Client,
+        cluster: &KubernetesSource,
+        tenancy: &Tenancy,
+        stop: &CancellationToken,
+    ) -> Self {
         let changed = Arc::new(watch::Sender::new(0));
-        let start = |gvk: Gvk| {
+        let start = |reach: Reach, gvk: Gvk| {
             let store = ObjectStore::new(Arc::clone(&changed));
-            tokio::spawn(watch_objects(Arc::clone(source), gvk, Mode::Follow, store.clone(), stop.clone()));
+            let source = Arc::new(cluster.reaching(reach));
+            tokio::spawn(watch_objects(source, gvk, Mode::Follow, store.clone(), stop.clone()));
             store
         };
-        let ours = |kind: &str| start(Gvk::new(GROUP, VERSION, kind));
+        let watched = tenancy.namespaces();
+        let ours = |kind: &str| {
+            let gvk = Gvk::new(GROUP, VERSION, kind);
+            if watched.is_empty() {
+                return Stores::whole(start(Reach::Cluster, gvk));
+            }
+            Stores::of_each(watched, |name| {
+                let names = [name.to_owned()].into();
+                start(Reach::Namespaces { names, cluster_scoped: false }, gvk.clone())
+            })
+        };
+        let of_cluster = |gvk: Gvk| match tenancy.is_tenant() {
+            true => Stores::none(),
+            false => Stores::whole(start(Reach::Cluster, gvk)),
+        };
+        let ours_of_cluster = |kind: &str| of_cluster(Gvk::new(GROUP, VERSION, kind));
+        let one_by_one = |name: &str| {
+            let store = ObjectStore::new(Arc::clone(&changed));
+            let look_after =
+                namespaces::look_after(client.clone(), name.to_owned(), store.clone(), stop.clone());
+            tokio::spawn(look_after);
+            store
+        };
         Self {
             profiles: ours("KollectProfile"),
             targets: ours("KollectTarget"),
-            cluster_targets: ours("KollectClusterTarget"),
+            cluster_targets: ours_of_cluster("KollectClusterTarget"),
             inventories: ours("KollectInventory"),
-            cluster_inventories: ours("KollectClusterInventory"),
+            cluster_inventories: ours_of_cluster("KollectClusterInventory"),
             scopes: ours("KollectScope"),
-            cluster_scopes: ours("KollectClusterScope"),
+            cluster_scopes: ours_of_cluster("KollectClusterScope"),
             database_sinks: ours("KollectDatabaseSink"),
             snapshot_sinks: ours("KollectSnapshotSink"),
             event_sinks: ours("KollectEventSink"),
             connection_tests: ours("KollectConnectionTest"),
-            namespaces: start(Gvk::new("", "v1", "Namespace")),
+            namespaces: match tenancy.is_tenant() {
+                true => Stores::of_each(watched, one_by_one),
+                false => of_cluster(Gvk::new("", "v1", "Namespace")),
+            },
             changed,
         }
     }
 
     /// Those that a plan waits for. Connection tests are not among them: nothing is taken back for the lack of one.
-    fn stores(&self) -> [&ObjectStore; 11] {
+    fn stores(&self) -> [&Stores; 11] {
         [
             &self.profiles,
             &self.targets,
@@ -414,7 +457,7 @@ impl Resources {
 
     /// Whether of each kind the objects are known, or what keeps them from being so that waiting does not cure.
     fn are_known(&self) -> bool {
-        self.stores().iter().all(|store| store.is_complete() || out_of_reach(store).is_some())
+        self.stores().iter().all(|stores| stores.are_known())
     }
 
     /// The resources that have finalizers or are to get them.
@@ -440,7 +483,23 @@ impl Resources {
         // Of a kind that is not served there are no scopes; of one that may not be listed there may be any.
         let scopes = [&self.scopes, &self.cluster_scopes];
         let hidden = |problem: &SourceProblem| problem.reason != "KindNotFound";
-        let scopes_unknown = scopes.into_iter().filter_map(out_of_reach).find(hidden);
+        let scopes = scopes.into_iter().flat_map(Stores::out_of_reach).filter(|(_, problem)| hidden(problem));
+        let (mut scopes_unknown, mut scopes_unknown_in) = (None, BTreeMap::new());
+        for (namespace, SourceProblem { message, .. }) in scopes {
+            match namespace {
+                Some(namespace) => _ = scopes_unknown_in.insert(namespace.to_owned(), message),
+                None => _ = scopes_unknown.get_or_insert(message),
+            }
+        }
+        // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they are gone.
+        let (mut incomplete, mut incomplete_in) = (Incomplete::default(), BTreeSet::new());
+        incomplete.cluster_targets = self.cluster_targets.out_of_reach().next().is_some();
+        for (namespace, _) in self.targets.out_of_reach() {
+            match namespace {
+                Some(namespace) => _ = incomplete_in.insert(namespace.to_owned()),
+                None => incomplete.targets = true,
+            }
+        }
         Input {
             profiles: typed(&self.profiles, "KollectProfile", &mut unusable),
             targets: typed(&self.targets, "KollectTarget", &mut unusable),
@@ -449,30 +508,21 @@ impl Resources {
             cluster_inventories: typed(&self.cluster_inventories, "KollectClusterInventory", &mut unusable),
             scopes: typed(&self.scopes, "KollectScope", &mut unusable),
             cluster_scopes: typed(&self.cluster_scopes, "KollectClusterScope", &mut unusable),
-            scopes_unknown: scopes_unknown.map(|problem| problem.message),
+            scopes_unknown,
+            scopes_unknown_in,
             database_sinks: typed(&self.database_sinks, "KollectDatabaseSink", &mut unusable),
             snapshot_sinks: typed(&self.snapshot_sinks, "KollectSnapshotSink", &mut unusable),
             event_sinks: typed(&self.event_sinks, "KollectEventSink", &mut unusable),
             connection_tests: typed(&self.connection_tests, "KollectConnectionTest", &mut unusable),
             unusable,
-            // A kind that is not served may be back in a moment, so that its targets are not seen does not mean that they
-            // are gone.
-            incomplete: Incomplete {
-                targets: out_of_reach(&self.targets).is_some(),
-                cluster_targets: out_of_reach(&self.cluster_targets).is_some(),
-            },
-            namespaces: namespaces(&self.namespaces),
-            namespaces_unknown: out_of_reach(&self.namespaces).map(|problem| problem.message),
+            incomplete,
+            incomplete_in,
+            namespaces: read_namespaces(self.namespaces.objects()),
+            namespaces_unknown: self.namespaces.out_of_reach().next().map(|(_, problem)| problem.message),
             options,
             ..Input::default()
         }
     }
-}
-
-/// Why the objects of a kind have never been known, unless it is only a matter of waiting.
-fn out_of_reach(store: &ObjectStore) -> Option<SourceProblem> {
-    let problem = store.problem().filter(|_| !store.is_complete());
-    problem.filter(|problem| problem.reason != "SourceUnavailable")
 }
 
 /// What is the same in all resources.
@@ -482,7 +532,7 @@ struct Any {
 }
 
 fn typed<T: DeserializeOwned>(
-    store: &ObjectStore,
+    stores: &Stores,
     kind: &'static str,
     unusable: &mut BTreeMap<ResourceRef, Unusable>,
 ) -> BTreeMap<ResourceName, Arc<T>> {
@@ -498,7 +548,7 @@ fn typed<T: DeserializeOwned>(
         sink_exports: Vec<SinkExport>,
     }
     let mut all = BTreeMap::new();
-    for (name, json) in store.objects() {
+    for (name, json) in stores.objects() {
         let name = ResourceName::new(name.namespace, name.name);
         match serde_json::from_slice(&json) {
             Ok(resource) => {

@@ -29,3 +29,5 @@ mod proxy;
 mod scopes;
 #[path = "sinks/server.rs"]
 mod server;
+#[path = "pipeline/tenancy.rs"]
+mod tenancy;

@@ -117,6 +117,8 @@ pub struct Input {
     pub cluster_scopes: BTreeMap<ResourceName, Arc<KollectClusterScope>>,
     /// Why scopes are not known, if they are not: what they limit then waits.
     pub scopes_unknown: Option<String>,
+    /// The same for the scopes of single namespaces.
+    pub scopes_unknown_in: BTreeMap<String, String>,
     /// All database sinks.
     pub database_sinks: BTreeMap<ResourceName, Arc<KollectDatabaseSink>>,
     /// All snapshot sinks.
@@ -129,6 +131,8 @@ pub struct Input {
     pub unusable: BTreeMap<ResourceRef, Unusable>,
     /// There may be targets beside these: something can't be read, and it is not known what it is.
     pub incomplete: Incomplete,
+    /// The namespaces in which there may be targets beside these.
+    pub incomplete_in: BTreeSet<String>,
     /// Those of [`super::wanted_secrets`] that exist.
     pub secrets: BTreeMap<ResourceName, SecretData>,
     /// Why others of them can't be read; whether they exist is not known.
@@ -192,4 +196,15 @@ pub struct Options {
     pub secrets_elsewhere: bool,
     /// Keys whose values no Resource export shows, beside those that are known and those of its profile.
     pub scrub_keys: Vec<String>,
+    /// The only namespaces whose resources, objects and Secrets are read; all when there are none here.
+    pub watch_namespaces: BTreeSet<String>,
+    /// Whether resources of the cluster are refused.
+    pub tenant_mode: bool,
+}
+
+impl Options {
+    /// Whether resources, objects and Secrets of a namespace are read.
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watch_namespaces.is_empty() || self.watch_namespaces.contains(namespace)
+    }
 }

@@ -250,6 +250,7 @@ fn feeding(
         targets.extend(candidates.keys().map(|target| TargetName::new(&target.namespace, &target.name)));
     }
     let Incomplete { targets: of_namespaces, cluster_targets } = input.incomplete;
+    let of_namespaces = of_namespaces || input.incomplete_in.contains(&name.namespace);
     if unknown && if of_cluster { cluster_targets } else { of_namespaces } {
         let message = "something can't be read, which may be a target of the inventory";
         let remedy = "correct what can't be read; until then what is exported stays as it is";

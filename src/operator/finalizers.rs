@@ -6,6 +6,9 @@
 //! | a target | the inventories that it fed are exported without its rows | 30 s from when this process saw it |
 //! | an inventory | what it exported is removed from every sink whose `deletionPolicy` is `Delete` | 2 min of trying, and no longer than there is hope |
 //!
+//! In tenant mode no resource gets a finalizer, and what has one from before loses it: when a whole namespace is deleted, the Roles in it
+//! may go first, and then nobody could take the finalizers away.
+//!
 //! What is left behind then is said in an event. Only metadata is looked at, so a resource that can't be read is let go of too.
 
 use std::collections::BTreeMap;
@@ -115,9 +118,16 @@ pub(super) struct Finalizers {
     departures: BTreeMap<String, Departure>,
     /// Inventories, by uid, of which it was told what is left behind.
     told: BTreeMap<String, ()>,
+    /// Whether no resource is to have one.
+    never: bool,
 }
 
 impl Finalizers {
+    /// Those of an operator which adds them or, in tenant mode, takes them away.
+    pub(super) fn new(tenant_mode: bool) -> Self {
+        Self { never: tenant_mode, ..Self::default() }
+    }
+
     /// What is to be done, and what is to be told. `report` is that of a runtime which has the plan in which those of `guarded` that
     /// are deleted are gone; `mark` marks its graph.
     pub(super) fn errands(
@@ -134,7 +144,8 @@ impl Finalizers {
         self.told.retain(|uid, ()| leaving(uid));
         for one in guarded {
             match (one.is_deleted(), one.has_ours()) {
-                (false, false) => errands.extend(one.add_ours()),
+                (false, false) if !self.never => errands.extend(one.add_ours()),
+                (false, true) if self.never => errands.extend(one.remove_ours()),
                 (true, true) if one.is_target() => {
                     if self.has_departed(one, report, &mark) {
                         errands.extend(one.remove_ours());
@@ -149,7 +160,7 @@ impl Finalizers {
                         errands.extend(one.remove_ours());
                     }
                 }
-                (false, true) | (true, false) => {}
+                (false, _) | (true, false) => {}
             }
         }
         (errands, told)
@@ -234,6 +245,17 @@ mod tests {
             other => panic!("{other:?}"),
         });
         (set.next(), told.len())
+    }
+
+    #[test]
+    fn a_tenants_resources_get_none_and_lose_ours() {
+        let mut state = Finalizers::new(true);
+        let mut get = |deleted, finalizers: &[&str]| {
+            decide(&mut state, guarded("KollectInventory", deleted, finalizers), &Report::default()).0
+        };
+        assert_eq!(get(false, &["x"]), None);
+        assert_eq!(get(false, &["x", "kollect.dev/inventory-cleanup"]), Some(vec!["x".to_owned()]));
+        assert_eq!(get(true, &["x", "kollect.dev/inventory-cleanup"]), Some(vec!["x".to_owned()]));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 pub use bindings::Sampler;
 pub use leftovers::LeftoverState;
-pub use store::{ObjectStore, namespaces, watch_objects};
+pub use store::{ObjectStore, namespaces, read_namespaces, watch_objects};
 
 use crate::catalog::{BindingKey, Plan};
 use crate::engine::{self, Engine, GraphClosed, InventoryName, StartError, Subscriber};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use kollect::admission::{self, Certificates, FailurePolicy, Location, Options, Rotation};
+use kollect::admission::{self, Certificates, FailurePolicy, Limits, Location, Options, Rotation};
 use kollect::catalog::Input;
 use kollect::operator::Readiness;
 use kube::api::{DeleteParams, PostParams};
@@ -183,6 +183,32 @@ async fn without_it_the_controllers_refuse_the_same_and_with_it_only_changes_of_
         world.create(&profile("new", "$.data.v"), true).await.is_taken()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_webhook_is_sent_what_is_the_tenants() {
+    let world = World::new("tenant").await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "other" } });
+    assert!(world.send(Method::POST, "/api/v1/namespaces", &namespace).await.is_taken());
+    let limits = Limits { namespaces: ["default".to_owned()].into(), namespaced_only: true };
+    let options = Options { limits, ..webhook(FailurePolicy::Fail, Rotation::default()) };
+    let operator = world.operator(Some(options));
+    is_asked(&world).await;
+    let mut elsewhere = profile("bad", "cel:(");
+    elsewhere["metadata"]["namespace"] = "other".into();
+    let answer = world.create(&elsewhere, true).await;
+    assert!(answer.is_taken(), "{answer:?}");
+    let of_cluster = resource(
+        "KollectClusterTarget",
+        "bad",
+        json!({
+            "profileRef": { "name": "p", "namespace": "default" },
+            "resourceRules": [{ "gvk": { "version": "v1", "kind": "Pod" }, "matchPolicy": "object." }],
+        }),
+    );
+    let answer = world.create(&of_cluster, true).await;
+    assert!(answer.is_taken(), "{answer:?}");
+    operator.stop().await;
 }
 
 /// A certificate in the files of a directory, and the authority that signed it.

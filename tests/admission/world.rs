@@ -103,6 +103,7 @@ impl World {
         let stop = CancellationToken::new();
         let (sender, readiness) = watch::channel(Readiness::default());
         let options = operator::Options {
+            tenancy: Default::default(),
             allow_local_sinks: true,
             endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
             scrub_keys: Vec::new(),
@@ -212,6 +213,7 @@ pub(crate) fn webhook(failure_policy: FailurePolicy, rotation: Rotation) -> Opti
         name: NAME.to_owned(),
         certificates: Certificates::Own(rotation),
         failure_policy,
+        limits: Default::default(),
     }
 }
 

@@ -12,6 +12,7 @@ mod rollups;
 mod scopes;
 mod sinks;
 mod targets;
+mod tenancy;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
