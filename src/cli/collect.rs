@@ -254,6 +254,12 @@ impl Run {
             self.manifests.input.namespaces_unknown.get_or_insert_with(why);
         }
         self.plan = self.catalog.plan(&self.manifests.input);
+        if self.mode == Mode::Once {
+            // Nothing is to be waited for when everything is to be exported once.
+            let inventories = self.plan.inventories.values_mut();
+            let bindings = inventories.flat_map(|inventory| &mut inventory.bindings);
+            bindings.for_each(|binding| binding.coalesce_window = Duration::ZERO);
+        }
     }
 
     /// Plans anew when namespaces have come, gone or changed their labels.

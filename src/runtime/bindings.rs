@@ -130,7 +130,11 @@ impl Bindings {
         let ask = move |look: Look| {
             engine.view(&inventory, Box::new(move |view| look.answer(resumption(view))));
         };
-        let options = Options { min_interval: spec.min_interval, drain_timeout: DRAIN };
+        let options = Options {
+            min_interval: spec.min_interval,
+            coalesce_window: spec.coalesce_window,
+            drain_timeout: DRAIN,
+        };
         let label = format!("{} → {}", spec.name, key.sink);
         let binding = Binding::new(label, spec.config.open(&spec.name, &self.term), ask, options);
         let (inbox, status) = (binding.inbox(), binding.status());
@@ -321,6 +325,7 @@ mod tests {
             sink: SinkName { family: SinkFamily::Database, name: ResourceName::new("team", "sink") },
             config,
             min_interval: Duration::ZERO,
+            coalesce_window: Duration::ZERO,
         }
     }
 
@@ -328,11 +333,12 @@ mod tests {
         let settings = postgres::Settings {
             dsn: dsn.to_owned(),
             schema: None,
-            table: table.to_owned(),
+            table: table.into(),
             provisioning: Provisioning::Ensure,
             tls: TlsSettings::default(),
             deletion_policy: None,
             endpoints: EndpointPolicy::default(),
+            options: postgres::Options::default(),
         };
         SinkConfig::Postgres(postgres::Config::new(settings).unwrap())
     }

@@ -60,8 +60,9 @@ async fn certificates_are_checked_as_the_settings_say() {
     let trusting = |pem: Option<String>| TlsSettings {
         insecure_skip_verify: false,
         ca_pem: pem.map(String::into_bytes),
+        client: None,
     };
-    let insecure = TlsSettings { insecure_skip_verify: true, ca_pem: None };
+    let insecure = TlsSettings { insecure_skip_verify: true, ..TlsSettings::default() };
     let place = Postgres::new().await;
     let connect = async |host: &str, mode: &str, tls: &TlsSettings| {
         let application = server::unique("tls");
@@ -128,7 +129,7 @@ async fn a_certificate_that_is_renewed_is_taken_without_another_configuration() 
     let (user, port) = (parsed.get_user().unwrap(), parsed.get_ports()[0]);
     let settings = Settings {
         dsn: format!("postgres://{user}@localhost:{port}/postgres?sslmode=verify-full"),
-        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(ours.pem().into_bytes()) },
+        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(ours.pem().into_bytes()), client: None },
         ..Postgres::new().await.settings()
     };
     let config = SinkConfig::Postgres(Config::new(settings).unwrap());

@@ -46,6 +46,21 @@ fn rejects_an_endpoint_that_is_not_an_absolute_path() {
 }
 
 #[test]
+fn says_what_local_files_cant_be_yet() {
+    for (fields, field, says) in [
+        ("pathTemplate: '{namespace}/{name}/{generation}'", "spec.pathTemplate", "the placeholders are"),
+        ("serialization: {format: parquet}", "spec.serialization.format", "can't write parquet"),
+        ("serialization: {compression: zstd}", "spec.serialization.compression", "can't compress"),
+        ("layout: {mode: split}", "spec.layout.mode", "can't write an index"),
+        ("layout: {mode: perResource, content: manifest}", "spec.layout.content", "`item`"),
+        ("layout: {mode: perResource, index: {enabled: true}}", "spec.layout.index", "remove it"),
+        ("options: {mode: '0644'}", "spec.options.mode", "no options"),
+    ] {
+        rejects_offline(&local(fields), field, says);
+    }
+}
+
+#[test]
 fn rejects_paths_of_inventories_that_lead_astray() {
     for (template, says) in [
         ("'/abs/{namespace}/{name}'", "relative"),
@@ -56,7 +71,6 @@ fn rejects_paths_of_inventories_that_lead_astray() {
         ("'./{namespace}/{name}'", "names and placeholders only"),
         ("'a//{namespace}/{name}'", "names and placeholders only"),
         ("'{namespace}/{name}/'", "names and placeholders only"),
-        ("'{namespace}/{name}/{generation}'", "the placeholders are"),
         ("'{namespace}/x'", "{namespace} and {name}"),
         ("'x/{name}'", "{namespace} and {name}"),
         ("'{namespace}/{name}/{nmae}'", "the placeholders are"),
