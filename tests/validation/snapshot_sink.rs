@@ -1,6 +1,6 @@
 //! KollectSnapshotSink.
 
-use crate::{accepts, manifest, rejects};
+use crate::{accepts, manifest, rejects, rejects_offline};
 
 fn sink(spec: &str) -> String {
     manifest("KollectSnapshotSink", spec)
@@ -48,7 +48,7 @@ fn rejects_an_endpoint_that_is_not_an_absolute_path() {
 #[test]
 fn says_what_local_files_cant_be_yet() {
     for (fields, field, says) in [
-        ("pathTemplate: '{namespace}/{name}/{generation}'", "spec.pathTemplate", "the placeholders are"),
+        ("pathTemplate: '{namespace}/{name}/{generation}'", "spec.pathTemplate", "is not a placeholder here"),
         ("serialization: {format: parquet}", "spec.serialization.format", "can't write parquet"),
         ("serialization: {compression: zstd}", "spec.serialization.compression", "can't compress"),
         ("layout: {mode: split}", "spec.layout.mode", "can't write an index"),
@@ -107,12 +107,16 @@ fn rejects_paths_of_rows_that_lead_astray() {
 #[test]
 fn rejects_what_the_schema_does_not_know() {
     rejects(
-        &local("serialization: {format: parquet}"),
+        &local("serialization: {format: xml}"),
         "spec.serialization.format",
         "supported are `yaml`, `json`",
     );
     rejects(&local("serialization: yaml"), "spec.serialization", "a mapping");
-    rejects(&local("layout: {mode: split}"), "spec.layout.mode", "supported are `document`, `perResource`");
+    rejects(
+        &local("layout: {mode: tree}"),
+        "spec.layout.mode",
+        "supported are `document`, `perResource`, `split`",
+    );
     rejects(
         &local("layout: {filename: {groupInPath: maybe}}"),
         "spec.layout.filename.groupInPath",
@@ -133,5 +137,5 @@ fn rejects_what_the_schema_does_not_know() {
         );
     }
     rejects(&local("layouts: {}"), "spec.layouts", "`layout`?");
-    rejects(&local("tls: {}"), "spec.tls", "the fields are");
+    rejects(&local("tls: {}"), "spec", "neither tls nor secretRef");
 }
