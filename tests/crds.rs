@@ -83,10 +83,10 @@ fn every_field_stands_in_the_reference_and_every_link_in_it_leads_somewhere() {
         for name in schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name) {
             let root = ["apiVersion", "kind", "metadata", "spec", "status"].contains(&name.as_str());
             // In the kind's own section, or in that of a type that it links to.
-            let told = |section: &&str| {
+            let told = |section: &str| {
                 section.contains(&format!("`{name}` |")) || section.contains(&format!(".{name}` |"))
             };
-            if !root && !sections.iter().any(|section| told(&section)) {
+            if !root && !sections.iter().any(|section| told(section)) {
                 missing.push(format!("{path}.{name}"));
             }
         }

@@ -133,17 +133,6 @@ impl SinkConfig {
         }
     }
 
-    /// Whether a template names what is at the destination, for each binding anew.
-    pub fn is_named_by_template(&self) -> bool {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(config) => !config.has_one_table(),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(config) => !config.has_one_table(),
-            Self::Local(_) => false,
-        }
-    }
-
     /// What becomes of exported content when the binding ends.
     pub fn deletion_policy(&self) -> DeletionPolicy {
         match self {

@@ -16,8 +16,8 @@ use super::fields::{self, Reporter};
 use super::problem::reason;
 use super::{Input, Plan, ResourceName, SinkFamily, SinkName, SinkPlan};
 use crate::api::{
-    self, EventSinkType, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec, SinkCommon,
-    SnapshotSinkType,
+    self, DatabaseSinkType, EventSinkType, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec,
+    SinkCommon, SnapshotSinkType,
 };
 use crate::sinks::{ConfigError, DeletionPolicy, Provisioning, SinkConfig};
 
@@ -39,9 +39,13 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
     }
     for (name, sink) in &input.database_sinks {
         let spec = &sink.spec;
+        let table = match spec.type_ {
+            DatabaseSinkType::Postgres => spec.postgres.as_ref().and_then(|postgres| postgres.table.as_ref()),
+            DatabaseSinkType::Sqlite => spec.sqlite.as_ref().and_then(|sqlite| sqlite.table.as_ref()),
+        };
         add(
             SinkName { family: SinkFamily::Database, name: name.clone() },
-            &spec.common,
+            (&spec.common, table.is_some()),
             |reporter| database(input, name, spec, reporter),
             plan,
             &mut sinks,
@@ -51,7 +55,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
         let spec = &sink.spec;
         add(
             SinkName { family: SinkFamily::Snapshot, name: name.clone() },
-            &spec.common,
+            (&spec.common, false),
             |reporter| match spec.type_ {
                 SnapshotSinkType::Local => local::config(input, spec, reporter),
             },
@@ -63,7 +67,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
         let spec = &sink.spec;
         add(
             SinkName { family: SinkFamily::Event, name: name.clone() },
-            &spec.common,
+            (&spec.common, false),
             |reporter| {
                 let what = match spec.type_ {
                     EventSinkType::Kafka => "Kafka",
@@ -93,7 +97,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
 
 fn add(
     name: SinkName,
-    common: &SinkCommon,
+    (common, named): (&SinkCommon, bool),
     configure: impl FnOnce(&mut Reporter<'_>) -> Option<SinkConfig>,
     plan: &mut Plan,
     sinks: &mut Sinks,
@@ -103,7 +107,7 @@ fn add(
     let interval =
         fields::interval("spec.exportMinInterval", common.export_min_interval.as_ref(), &mut reporter);
     let config = configure(&mut reporter);
-    without_effect(name.family, common, config.as_ref(), &mut reporter);
+    without_effect(name.family, common, named, &mut reporter);
     let tls_insecure = common.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
     let connection_test = common.connection_test;
     let destination = config.as_ref().map(SinkConfig::describe);
@@ -115,13 +119,9 @@ fn add(
     sinks.insert(name, usable);
 }
 
-/// Says which fields have no effect, although the type knows them: nobody should count on them.
-fn without_effect(
-    family: SinkFamily,
-    common: &SinkCommon,
-    config: Option<&SinkConfig>,
-    reporter: &mut Reporter<'_>,
-) {
+/// Says which fields have no effect, although the type knows them: nobody should count on them. `named` says that the settings of
+/// the type name what is created.
+fn without_effect(family: SinkFamily, common: &SinkCommon, named: bool, reporter: &mut Reporter<'_>) {
     let mut say = |field: &str, message: &str, remedy: &str| {
         reporter.report(field, reason::NO_EFFECT, message, remedy);
     };
@@ -137,9 +137,7 @@ fn without_effect(
         }
     }
     const TEMPLATE: &str = "spec.provisioning.naming.template";
-    if let (Some(_), Some(config)) = (naming_template(common), config)
-        && !config.is_named_by_template()
-    {
+    if naming_template(common).is_some() && (named || family == SinkFamily::Snapshot) {
         let message = "the field has no effect: the settings of the type say already what things are called";
         say(TEMPLATE, message, "remove it, or the name that stands there");
     }
@@ -159,9 +157,9 @@ fn database(
 ) -> Option<SinkConfig> {
     match spec.type_ {
         #[cfg(feature = "postgres")]
-        api::DatabaseSinkType::Postgres => postgres::config(input, name, spec, reporter),
+        DatabaseSinkType::Postgres => postgres::config(input, name, spec, reporter),
         #[cfg(feature = "sqlite")]
-        api::DatabaseSinkType::Sqlite => sqlite::config(input, spec, reporter),
+        DatabaseSinkType::Sqlite => sqlite::config(input, spec, reporter),
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => {
             let _ = (input, name);
