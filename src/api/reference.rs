@@ -250,7 +250,10 @@ fn meaning(schema: &Value, is_required: bool) -> String {
         facts.push(format!("Default `{default}`."));
     }
     facts.extend(bounds(schema));
-    facts.extend(schema.get("items").into_iter().flat_map(bounds).map(|bound| format!("Each: {bound}")));
+    let of_each = schema.get("items").map(bounds).unwrap_or_default();
+    if !of_each.is_empty() {
+        facts.push(format!("Each element: {}", of_each.join(" ")));
+    }
     if !facts.is_empty() {
         lines.push(facts.join(" "));
     }

@@ -1,6 +1,8 @@
 //! Sinks: from sink resources to settings of backends, one file a backend.
 
 mod local;
+// Options are read by databases; files have none.
+#[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]
 mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
