@@ -296,6 +296,24 @@ spec:
     }
 
     #[test]
+    fn a_field_without_effect_is_told_and_is_no_problem() {
+        let sink = "\
+apiVersion: kollect.dev/v1alpha1
+kind: KollectDatabaseSink
+metadata: {name: reports, namespace: shop}
+spec: {type: sqlite, endpoint: /var/lib/x.db, serialization: {format: csv}}
+";
+        let (output, ..) = validate(sink, &["-o", "json"]);
+        exits(&output, 0);
+        let findings: Value = serde_json::from_str(&out(&output)).unwrap();
+        assert_eq!(findings["valid"], true);
+        assert_eq!(findings["problems"][0]["reason"], "NoEffect");
+        let (output, ..) = validate(sink, &[]);
+        exits(&output, 0);
+        assert!(out(&output).ends_with("No problems found, 1 field without effect.\n"), "{}", out(&output));
+    }
+
+    #[test]
     fn a_problem_comes_with_file_line_resource_field_reason_and_remedy() {
         let manifest =
             format!("# A comment.\n---\n{PROFILE}    - {{name: pinned, path: \"cel:obj.spec\"}}\n");

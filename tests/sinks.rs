@@ -11,6 +11,8 @@ mod database;
 mod documents;
 #[path = "sinks/files.rs"]
 mod files;
+#[path = "sinks/naming.rs"]
+mod naming;
 #[path = "sinks/places.rs"]
 mod places;
 #[path = "sinks/postgres.rs"]

@@ -94,9 +94,15 @@ pub struct KollectClusterInventorySpec {
     #[schemars(schema_with = "sink_ref::any")]
     pub event_sink_refs: Vec<SinkRef>,
     /// How often unchanged content is verified again: a time span from 0 to 24h, for example `30s`; `0s`: only when
-    /// something changes. Changes are exported at once, whatever this says.
+    /// something changes. Changes are exported at once, whatever this says, unless a sink's
+    /// reference has a `coalesceWindow`.
     #[serde(default = "default_interval")]
     pub export_min_interval: Interval,
+    /// A file that holds a whole inventory is split into parts of at most so many bytes. In this version files are not split yet: the
+    /// field is taken, and has no effect. What is written row by row (databases, event streams, a file a row) needs no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_099_511_627_776_i64))]
+    pub max_export_bytes: Option<i64>,
     /// Pauses the inventory: what is exported stays as it is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
@@ -117,6 +123,7 @@ impl Default for KollectClusterInventorySpec {
             snapshot_sink_refs: Vec::new(),
             event_sink_refs: Vec::new(),
             export_min_interval: default_interval(),
+            max_export_bytes: None,
             suspend: false,
         }
     }

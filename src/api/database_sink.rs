@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{self, rule};
-use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec, yes};
+use super::shared::{SecretRef, SinkStatus};
+use super::sink_common::SinkCommon;
 
 /// A database to export to: one row of a table a row of an inventory, and a log of changes.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +39,10 @@ use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkS
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("self.type != 'postgres' || has(self.postgres)", "type postgres needs spec.postgres; add it with databaseRef and table"),
+    rule(
+        "self.type != 'postgres' || !has(self.postgres) || has(self.postgres.table) || (has(self.provisioning) && has(self.provisioning.naming) && has(self.provisioning.naming.template))",
+        "type postgres needs a table; name it in spec.postgres.table, or say in spec.provisioning.naming.template how its name is made",
+    ),
     rule("self.type == 'postgres' || !has(self.postgres)", "spec.postgres goes with type postgres only; remove it or change the type"),
     rule("self.type == 'sqlite' || !has(self.sqlite)", "spec.sqlite goes with type sqlite only; remove it or change the type"),
     rule(
@@ -61,47 +66,15 @@ pub struct KollectDatabaseSinkSpec {
     /// The kind of database: `postgres` or `sqlite`.
     #[serde(rename = "type")]
     pub type_: DatabaseSinkType,
-    /// Where the database is. For sqlite: the absolute path of the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 2048),
-        regex(pattern = schema::ONE_LINE),
-        extend("x-kubernetes-validations" = [
-            rule("!self.matches('(^|/)[.][.](/|$)')", "the path leads through `..`; give a direct path"),
-        ])
-    )]
-    pub endpoint: Option<String>,
-    /// The Secret with the connection string, where the database's own block does not name one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-    /// How the server's certificate is checked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSpec>,
-    /// Whether the connection is tested at each change of the sink or its Secret, and tried again while that fails; else only
-    /// on demand: with a KollectConnectionTest, or the annotation `kollect.dev/test-connection`.
-    #[serde(default = "yes")]
-    pub connection_test: bool,
-    /// Name of the cluster that the rows come from. It is a part of every key, so clusters can share a table.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 253), regex(pattern = schema::ONE_LINE))]
-    pub cluster: String,
-    /// How often unchanged content is verified again; replaces the inventory's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub export_min_interval: Option<Interval>,
     /// Settings of a Postgres database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<PostgresSpec>,
     /// Settings of a SQLite database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlite: Option<SqliteSpec>,
-    /// What may be created in the database.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisioning: Option<ProvisioningSpec>,
-    /// What becomes of an inventory's rows when the inventory, or its reference to this sink, goes: `Delete` (default)
-    /// removes them, `Retain` leaves them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "DeletionPolicy")]
-    pub deletion_policy: Option<DeletionPolicy>,
+    /// What every sink has.
+    #[serde(flatten)]
+    pub common: SinkCommon,
 }
 
 /// A kind of database.
@@ -125,16 +98,17 @@ pub struct PostgresSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::IDENTIFIER))]
     pub schema: Option<String>,
-    /// Name of the table for the rows. The log of changes is `<table>_changes`.
+    /// Name of the table for the rows; default: what `spec.provisioning.naming.template` gives. The log of changes is `<table>_changes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 55), regex(pattern = schema::IDENTIFIER))]
-    pub table: String,
+    pub table: Option<String>,
 }
 
 /// Settings of a SQLite database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SqliteSpec {
-    /// Name of the table for the rows; default `inventory`. The log of changes is `<table>_changes`.
+    /// Name of the table for the rows; default: what `spec.provisioning.naming.template` gives, and `inventory` without that. The log of changes is `<table>_changes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 55), regex(pattern = schema::IDENTIFIER))]
     pub table: Option<String>,

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{self, rule};
-use super::shared::{DeletionPolicy, Interval, ProvisioningSpec, SecretRef, SinkStatus, TlsSpec, yes};
+use super::shared::{SecretRef, SinkStatus};
+use super::sink_common::SinkCommon;
 
 /// A stream of events to export to: one event a change of a row.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,41 +51,15 @@ pub struct KollectEventSinkSpec {
     /// The kind of stream: `kafka` or `nats`.
     #[serde(rename = "type")]
     pub type_: EventSinkType,
-    /// Where the server is, where the settings of the type do not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = schema::ONE_LINE))]
-    pub endpoint: Option<String>,
-    /// The Secret with the credentials, where the settings of the type name none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-    /// How the server's certificate is checked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSpec>,
-    /// Whether the connection is tested at each change of the sink or its Secret, and tried again while that fails; else only
-    /// on demand: with a KollectConnectionTest, or the annotation `kollect.dev/test-connection`.
-    #[serde(default = "yes")]
-    pub connection_test: bool,
-    /// Name of the cluster that the rows come from: a part of every event's key.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 253), regex(pattern = schema::ONE_LINE))]
-    pub cluster: String,
-    /// How often unchanged content is verified again; replaces the inventory's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub export_min_interval: Option<Interval>,
     /// Settings of Kafka.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSpec>,
     /// Settings of NATS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats: Option<NatsSpec>,
-    /// What may be created at the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisioning: Option<ProvisioningSpec>,
-    /// What becomes of an inventory's rows when the inventory, or its reference to this sink, goes: `Delete` (default)
-    /// sends a deletion of each, `Retain` sends nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "DeletionPolicy")]
-    pub deletion_policy: Option<DeletionPolicy>,
+    /// What every sink has.
+    #[serde(flatten)]
+    pub common: SinkCommon,
 }
 
 /// A kind of stream.

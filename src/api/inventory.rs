@@ -81,9 +81,18 @@ pub struct KollectInventorySpec {
     #[schemars(schema_with = "sink_ref::own")]
     pub event_sink_refs: Vec<SinkRef>,
     /// How often unchanged content is verified again: a time span from 0 to 24h, for example `30s`; `0s`: only when
-    /// something changes. Changes are exported at once, whatever this says.
+    /// something changes. Changes are exported at once, whatever this says, unless a sink's
+    /// reference has a `coalesceWindow`.
     #[serde(default = "default_interval")]
     pub export_min_interval: Interval,
+    /// A file that holds a whole inventory is split into parts of at most so many bytes. In this version files are not split yet: the
+    /// field is taken, and has no effect. What is written row by row (databases, event streams, a file a row) needs no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_099_511_627_776_i64))]
+    pub max_export_bytes: Option<i64>,
+    /// The read API of this inventory. In this version there is none: the field is taken, and has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_endpoint: Option<HttpEndpointSpec>,
     /// Pauses the inventory: what is exported stays as it is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
@@ -100,6 +109,8 @@ impl Default for KollectInventorySpec {
             snapshot_sink_refs: Vec::new(),
             event_sink_refs: Vec::new(),
             export_min_interval: default_interval(),
+            max_export_bytes: None,
+            http_endpoint: None,
             suspend: false,
         }
     }
@@ -107,6 +118,19 @@ impl Default for KollectInventorySpec {
 
 pub(super) fn default_interval() -> Interval {
     Interval::from("30s")
+}
+
+/// The read API of an inventory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpEndpointSpec {
+    /// Whether the inventory can be read over HTTP; default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub enabled: bool,
+    /// The port to listen on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
 }
 
 /// What happens to an object that several targets of an inventory select.
@@ -180,6 +204,10 @@ pub struct SinkExport {
     /// Family, namespace and name of the sink: `database/team-a/portal`.
     #[schemars(length(max = 512))]
     pub name: String,
+    /// The namespace of the sink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
     /// When something was last exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
@@ -191,7 +219,7 @@ pub struct SinkExport {
     /// The last sequence number of the sink's change log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
-    /// How many rows have changes that the sink does not have yet.
+    /// How many changes of rows the sink does not have yet; those that `coalesceWindow` holds are among them. Several of one row may count more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_rows: Option<i64>,
     /// For how many seconds the oldest of these changes has been waiting.

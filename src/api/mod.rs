@@ -30,12 +30,15 @@ mod connection_test;
 mod crds;
 mod database_sink;
 mod event_sink;
+mod files;
 mod inventory;
 mod profile;
+mod reference;
 mod rollup;
 mod schema;
 mod scope;
 mod shared;
+mod sink_common;
 mod sink_ref;
 mod snapshot_sink;
 mod target;
@@ -57,13 +60,19 @@ pub use database_sink::{
 pub use event_sink::{
     EventSinkType, KafkaSpec, KollectEventSink, KollectEventSinkSpec, NatsSpec, SaslMechanism,
 };
+pub use files::{
+    Compression, FileFormat, FilenameSpec, GroupInPath, IndexSpec, LayoutContent, LayoutMode, LayoutSpec,
+    SerializationSpec,
+};
 pub use inventory::{
-    Dedupe, InventoryStatus, KollectInventory, KollectInventorySpec, RollupStatus, SinkExport,
+    Dedupe, HttpEndpointSpec, InventoryStatus, KollectInventory, KollectInventorySpec, RollupStatus,
+    SinkExport,
 };
 pub use profile::{
     Attribute, AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec,
     ProfileStatus, PrunePreset, PruneSpec,
 };
+pub use reference::reference;
 pub use rollup::{Aggregate, AggregateOp, Metric, MetricType, Rollup};
 pub(crate) use schema::{LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, explain_pattern};
 pub use scope::{
@@ -71,14 +80,12 @@ pub use scope::{
 };
 pub use shared::{
     DeletionPolicy, Gvk, Interval, IntervalError, LabelSelector, LabelSelectorOperator,
-    LabelSelectorRequirement, NamespacedRef, ProvisioningMode, ProvisioningSpec, SecretRef, SinkPreview,
-    SinkStatus, TlsSpec,
+    LabelSelectorRequirement, NamespacedRef, NamingSpec, ProvisioningMode, ProvisioningSpec, SecretRef,
+    SinkPreview, SinkStatus, TlsSpec,
 };
+pub use sink_common::SinkCommon;
 pub use sink_ref::SinkRef;
-pub use snapshot_sink::{
-    FileFormat, FilenameSpec, GroupInPath, KollectSnapshotSink, KollectSnapshotSinkSpec, LayoutMode,
-    LayoutSpec, SerializationSpec, SnapshotSinkType,
-};
+pub use snapshot_sink::{KollectSnapshotSink, KollectSnapshotSinkSpec, SnapshotSinkType};
 pub use target::{KollectTarget, KollectTargetSpec, TargetStatus};
 pub use target_filter::{ResourceRule, TargetFilter, WatchMode};
 

@@ -52,7 +52,8 @@ pub struct SecretRef {
     pub namespace: Option<String>,
 }
 
-/// How the destination's certificate is checked. Without it, the authorities of the operating system are trusted.
+/// How the destination's certificate is checked, and which one is shown to it. Without it, the authorities of the operating system
+/// are trusted, and none is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -69,6 +70,10 @@ pub struct TlsSpec {
     /// The Secret that holds the certificate authorities to trust, as PEM, under `ca.crt`, `tls.crt` or `ca.pem`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretRef>,
+    /// The Secret that holds the certificate to show to a server that asks for one (mutual TLS), as PEM, under `tls.crt`, and its private key
+    /// under `tls.key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert_secret_ref: Option<SecretRef>,
 }
 
 /// What may be created at a destination.
@@ -80,6 +85,31 @@ pub struct ProvisioningSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProvisioningMode")]
     pub mode: Option<ProvisioningMode>,
+    /// What is created is called so, where the settings of the type name nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<NamingSpec>,
+}
+
+/// Names of what is created at a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamingSpec {
+    /// The name, made for each inventory; for databases that of the table, where the settings of the type name none. `{cluster}` stands for
+    /// the cluster (`default` without one), `{namespace}` and `{name}` for those of the inventory (a cluster inventory has the namespace
+    /// `_cluster`). What the name of a table can't have becomes `_`; a name that is too long is cut off and gets a short hash. Inventories whose
+    /// names come out the same share the table; each has rows of its own there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = schema::ONE_LINE),
+        extend("x-kubernetes-validations" = [
+            rule(
+                "self.matches('^([^{}]|[{](cluster|namespace|name)[}])*$')",
+                "the name has an unknown placeholder or a brace too many; the placeholders are {cluster}, {namespace} and {name}",
+            ),
+        ])
+    )]
+    pub template: Option<String>,
 }
 
 /// What may be created at a destination.

@@ -26,6 +26,12 @@ pub enum SinkRef {
         /// Replaces the inventory's `exportMinInterval` for this sink.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         export_min_interval: Option<Interval>,
+        /// Replaces the inventory's `maxExportBytes` for this sink.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_export_bytes: Option<i64>,
+        /// How long changes are held for this sink, so that several become one batch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        coalesce_window: Option<Interval>,
         /// Fields that are not known. The API server can't refuse them here, so they are kept and reported.
         #[serde(flatten)]
         unknown: BTreeMap<String, Value>,
@@ -59,6 +65,22 @@ impl SinkRef {
         }
     }
 
+    /// How long changes are held, if that is given.
+    pub fn coalesce_window(&self) -> Option<&Interval> {
+        match self {
+            Self::Name(_) | Self::Nothing => None,
+            Self::Settings { coalesce_window, .. } => coalesce_window.as_ref(),
+        }
+    }
+
+    /// The limit that replaces the inventory's, if there is one.
+    pub fn max_export_bytes(&self) -> Option<i64> {
+        match self {
+            Self::Name(_) | Self::Nothing => None,
+            Self::Settings { max_export_bytes, .. } => *max_export_bytes,
+        }
+    }
+
     /// Names of fields that are not known.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         match self {
@@ -84,12 +106,18 @@ pub(super) fn any(generator: &mut SchemaGenerator) -> Schema {
 /// it applies to: the lengths and the pattern about strings, properties about objects; the rest keeps all other
 /// types out.
 fn list(generator: &mut SchemaGenerator, of_any_namespace: bool) -> Schema {
-    let mut interval = Interval::json_schema(generator);
-    // CEL rules can't stand below a schema without a type; the catalog checks the interval.
-    interval.remove("x-kubernetes-validations");
-    interval.insert(
-        "description".to_owned(),
-        "Replaces the inventory's `exportMinInterval` for this sink; at most 24h.".into(),
+    let mut interval = |description: &str| {
+        let mut interval = Interval::json_schema(generator);
+        // CEL rules can't stand below a schema without a type; the catalog checks the interval.
+        interval.remove("x-kubernetes-validations");
+        interval.insert("description".to_owned(), description.into());
+        interval
+    };
+    let min_interval =
+        interval("Replaces the inventory's `exportMinInterval` for this sink: a time span from 0 to 24h.");
+    let window = interval(
+        "Holds changes for up to so long after the first of them, so that several become one batch, as in one commit an hour: a time \
+         span from 0 to 24h; default 0, at once. The first export, and what is waiting when the operator stops, is not held.",
     );
     let mut item = json_schema!({
         "description": "Name of the sink; or its name and settings.",
@@ -106,7 +134,15 @@ fn list(generator: &mut SchemaGenerator, of_any_namespace: bool) -> Schema {
                 "maxLength": 253,
                 "pattern": schema::SUBDOMAIN,
             },
-            "exportMinInterval": interval,
+            "exportMinInterval": min_interval,
+            "coalesceWindow": window,
+            "maxExportBytes": {
+                "description": "Replaces the inventory's `maxExportBytes` for this sink.",
+                "type": "integer",
+                "format": "int64",
+                "minimum": 0,
+                "maximum": 1_099_511_627_776_i64,
+            },
         },
         "not": { "anyOf": [{ "enum": [true, false] }] },
         "minItems": 1,

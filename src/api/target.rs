@@ -74,7 +74,15 @@ pub struct TargetStatus {
     /// Whether all objects have been taken in once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hydrated: Option<bool>,
-    /// The namespaces in effect, the first 100 of them; absent when the target does not select namespaces.
+    /// The namespaces that the target selects, whatever scopes allow, the first 100 of them; absent when it does not select namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub matched_namespaces: Option<Vec<String>>,
+    /// How many namespaces the target selects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_namespace_count: Option<i64>,
+    /// The namespaces in effect, which are those that the target selects and scopes allow, the first 100 of them; absent when neither narrows
+    /// where it looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub effective_namespaces: Option<Vec<String>>,

@@ -46,6 +46,7 @@ pub struct TargetFilter {
     /// (`OptIn`). They ask by the label `kollect.dev/watch`, `enabled` or `disabled`; an object's own label counts before that of its
     /// namespace.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = "All"))]
     pub watch_mode: WatchMode,
 }
 

@@ -46,6 +46,8 @@ struct Declared<'a> {
     /// The namespace of sinks whose references name none.
     sink_namespace: &'a str,
     interval: &'a Interval,
+    max_export_bytes: Option<i64>,
+    has_http_endpoint: bool,
     suspend: bool,
 }
 
@@ -70,6 +72,8 @@ fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
             ],
             sink_namespace: &name.namespace,
             interval: &spec.export_min_interval,
+            max_export_bytes: spec.max_export_bytes,
+            has_http_endpoint: spec.http_endpoint.as_ref().is_some_and(|endpoint| endpoint.enabled),
             suspend: spec.suspend,
         }
     });
@@ -93,6 +97,8 @@ fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
             ],
             sink_namespace: &spec.sink_namespace,
             interval: &spec.export_min_interval,
+            max_export_bytes: spec.max_export_bytes,
+            has_http_endpoint: false,
             suspend: spec.suspend,
         }
     });
@@ -141,6 +147,15 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
         }
         let interval = fields::interval("spec.exportMinInterval", Some(inventory.interval), &mut reporter)
             .unwrap_or(DEFAULT_INTERVAL);
+        if inventory.has_http_endpoint {
+            let message = "this version of Kollect has no read API, so the field has no effect";
+            reporter.report(
+                "spec.httpEndpoint",
+                reason::NO_EFFECT,
+                message,
+                "remove it, or read the exports",
+            );
+        }
         match &input.options.output {
             Some(directory) => output(input, name, directory, interval, &mut planned, &mut reporter),
             None => bind(input, &inventory, sinks, &scopes, interval, &mut planned, &mut reporter),
@@ -308,7 +323,7 @@ fn bind(
             reporter.report(&field, reason::SPEC_INVALID, "the reference names no sink", remedy);
             continue;
         }
-        let min_interval = check(&field, name, reference, reporter);
+        let (min_interval, coalesce_window) = check(&field, name, reference, reporter);
         let namespace = reference.namespace().filter(|_| name.is_of_cluster()).unwrap_or(sink_namespace);
         let sink = SinkName { family, name: ResourceName::new(namespace, reference.name()) };
         // What is exported to a sink beyond the limit stays, so it counts as referred to.
@@ -341,20 +356,36 @@ fn bind(
         };
         let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
         let binding = binding_name(cluster, name);
-        let place = usable.config.place(&binding);
+        let config = usable.config.bound_to(&binding);
+        let place = config.place(&binding);
         if let Some((_, first)) = places.iter().find(|(other, _)| *other == place) {
-            let message =
-                format!("the sink leads to the same place as {first}: {}", usable.config.describe());
+            let message = format!("the sink leads to the same place as {first}: {}", config.describe());
             let remedy = "remove one of the references, or change one of the sinks";
             reporter.report(&field, reason::SAME_DESTINATION, message, remedy);
             continue;
+        }
+        let own_limit = reference.max_export_bytes();
+        if own_limit.or(inventory.max_export_bytes).is_some_and(|limit| limit > 0)
+            && config.writes_documents()
+        {
+            let field = match own_limit {
+                Some(_) => format!("{field}.maxExportBytes"),
+                None => "spec.maxExportBytes".to_owned(),
+            };
+            let message = format!(
+                "this version of Kollect does not split files, so the field has no effect on {}",
+                config.describe()
+            );
+            let remedy = "remove it, or give the sink the layout perResource";
+            reporter.report(field, reason::NO_EFFECT, message, remedy);
         }
         places.push((place, field));
         planned.bindings.push(BindingPlan {
             name: binding,
             sink,
-            config: usable.config.clone(),
+            config,
             min_interval: scopes.raise(min_interval.or(usable.interval).unwrap_or(interval)),
+            coalesce_window: coalesce_window.unwrap_or_default(),
         });
     }
     if lists.iter().all(|(_, _, references)| references.is_empty()) {
@@ -394,13 +425,13 @@ fn usable<'s>(
     None
 }
 
-/// Says what is wrong with a reference that the API server can't say, and gives its interval.
+/// Says what is wrong with a reference that the API server can't say, and gives its interval and its window.
 fn check(
     field: &str,
     inventory: &ResourceName,
     reference: &SinkRef,
     reporter: &mut Reporter<'_>,
-) -> Option<Duration> {
+) -> (Option<Duration>, Option<Duration>) {
     let own = !inventory.is_of_cluster();
     if own && reference.namespace().is_some() {
         reporter.report(
@@ -410,16 +441,21 @@ fn check(
             "leave the field out, or use a KollectClusterInventory",
         );
     }
-    let fields = if own { "name and exportMinInterval" } else { "name, namespace and exportMinInterval" };
+    let namespace = if own { "" } else { "namespace, " };
     for unknown in reference.unknown() {
         reporter.report(
             format!("{field}.{unknown}"),
             reason::SPEC_INVALID,
             format!("a sink reference has no field `{unknown}`"),
-            format!("the fields are {fields}"),
+            format!("the fields are name, {namespace}exportMinInterval, coalesceWindow and maxExportBytes"),
         );
     }
-    fields::interval(&format!("{field}.exportMinInterval"), reference.export_min_interval(), reporter)
+    let mut interval =
+        |name: &str, value| fields::interval(&format!("{field}.{name}"), value, &mut *reporter);
+    (
+        interval("exportMinInterval", reference.export_min_interval()),
+        interval("coalesceWindow", reference.coalesce_window()),
+    )
 }
 
 /// Binds an inventory to the directory that stands in for all sinks.
@@ -443,6 +479,7 @@ fn output(
                 sink,
                 config: SinkConfig::Local(config),
                 min_interval,
+                coalesce_window: Duration::ZERO,
             });
         }
         Err(error) => reporter.report("output directory", reason::SPEC_INVALID, error.message, error.remedy),

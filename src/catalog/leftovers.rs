@@ -4,6 +4,7 @@
 //! nobody was there as a reference was removed, or the inventory deleted.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::inventories::{self, KINDS};
 use super::problem::reason;
@@ -67,11 +68,13 @@ fn add(
         let leftover = match sinks.get(&sink) {
             Some(Some(usable)) => {
                 let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
+                let name = inventories::binding_name(cluster, inventory);
                 Leftover::Reachable(Box::new(BindingPlan {
-                    name: inventories::binding_name(cluster, inventory),
+                    config: usable.config.bound_to(&name),
+                    name,
                     sink: sink.clone(),
-                    config: usable.config.clone(),
-                    min_interval: Default::default(),
+                    min_interval: Duration::ZERO,
+                    coalesce_window: Duration::ZERO,
                 }))
             }
             Some(None) => {

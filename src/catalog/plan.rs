@@ -110,6 +110,8 @@ pub struct ActiveTarget {
     pub gate_setting: u64,
     /// Where it looks.
     pub sight: Sight,
+    /// The namespaces that it selects, whatever scopes allow; `None` when it selects none in particular. For its status.
+    pub matched: Option<Arc<[String]>>,
     /// How many of its rules are for the profile's kind; `None` when it has no rules.
     pub active_rules: Option<usize>,
 }
@@ -117,9 +119,17 @@ pub struct ActiveTarget {
 /// Profiles and selections can't be compared, but the fingerprint covers them.
 impl PartialEq for ActiveTarget {
     fn eq(&self, other: &Self) -> bool {
-        let Self { profile: _, fingerprint, gvk, selection: _, gate_setting, sight, active_rules } = self;
-        (fingerprint, gvk, gate_setting, sight, active_rules)
-            == (&other.fingerprint, &other.gvk, &other.gate_setting, &other.sight, &other.active_rules)
+        let Self { profile: _, fingerprint, gvk, selection: _, gate_setting, sight, matched, active_rules } =
+            self;
+        (fingerprint, gvk, gate_setting, sight, matched, active_rules)
+            == (
+                &other.fingerprint,
+                &other.gvk,
+                &other.gate_setting,
+                &other.sight,
+                &other.matched,
+                &other.active_rules,
+            )
     }
 }
 
@@ -179,6 +189,8 @@ pub struct BindingPlan {
     pub config: SinkConfig,
     /// After so much time without a change, the destination is compared with the inventory; zero: never.
     pub min_interval: Duration,
+    /// So long changes are held, at most, so that several become one batch; zero: not at all.
+    pub coalesce_window: Duration,
 }
 
 /// A sink resource.

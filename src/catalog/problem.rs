@@ -67,6 +67,9 @@ pub mod reason {
     /// It is not known what scopes allow, so nothing is.
     pub const SCOPE_UNKNOWN: &str = "ScopeUnknown";
 
+    /// A field is taken, and does nothing. No more than a warning: everything works as if it were not there.
+    pub const NO_EFFECT: &str = "NoEffect";
+
     /// What only a change of the resource itself cures, and what it is forbidden to ask for: admission refuses it.
     ///
     /// A reason that is not here may be cured by another resource, a Secret or a permission that is yet to come, so it is
@@ -139,6 +142,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Whether nothing is wrong, and the author should merely know it.
+    pub fn is_warning(&self) -> bool {
+        self.reason == reason::NO_EFFECT
+    }
+
     /// Whether admission refuses the resource for it. What another resource has brought about is not the author's fault.
     pub fn is_refused(&self) -> bool {
         self.cause.is_none() && reason::REFUSED.contains(&self.reason)

@@ -21,8 +21,10 @@ pub fn wanted_secrets(input: &Input) -> BTreeSet<ResourceName> {
         .database_sinks
         .iter()
         .flat_map(|(name, sink)| {
-            let authority = sink.spec.tls.as_ref().and_then(|tls| tls.ca_secret_ref.as_ref());
-            [database_ref(&sink.spec).map(|(_, reference)| reference), authority]
+            let tls = sink.spec.common.tls.as_ref();
+            let authority = tls.and_then(|tls| tls.ca_secret_ref.as_ref());
+            let client = tls.and_then(|tls| tls.client_cert_secret_ref.as_ref());
+            [database_ref(&sink.spec).map(|(_, reference)| reference), authority, client]
                 .into_iter()
                 .flatten()
                 .filter(|reference| is_allowed(input, reference, &name.namespace))
@@ -35,7 +37,7 @@ pub fn wanted_secrets(input: &Input) -> BTreeSet<ResourceName> {
 pub(super) fn database_ref(spec: &KollectDatabaseSinkSpec) -> Option<(&'static str, &SecretRef)> {
     let own = spec.postgres.as_ref().and_then(|postgres| postgres.database_ref.as_ref());
     own.map(|reference| ("spec.postgres.databaseRef", reference))
-        .or_else(|| spec.secret_ref.as_ref().map(|reference| ("spec.secretRef", reference)))
+        .or_else(|| spec.common.secret_ref.as_ref().map(|reference| ("spec.secretRef", reference)))
 }
 
 /// The Secret to which a sink of a namespace refers.

@@ -277,10 +277,12 @@ impl Parts {
         profile: &Arc<Profile>,
         input: &Input,
     ) -> ActiveTarget {
+        let sight = self.selectors.sight(target, input);
         ActiveTarget {
             fingerprint: fingerprint(spec, &self.spec),
             gate_setting: self.gate_setting(),
-            sight: self.selectors.sight(target, input),
+            matched: sight.selected().map(|names| names.map(str::to_owned).collect()),
+            sight,
             profile: Arc::clone(profile),
             gvk: Arc::clone(profile.gvk()),
             selection: self.selection,

@@ -17,7 +17,7 @@ use super::rollups;
 use super::signals;
 use super::summary::{DestinationSummary, InventorySummary, Read, State, Summary};
 use super::terminal::Terminal;
-use crate::catalog::{self, Catalog, Incomplete, Namespace, Plan, ResourceName, ResourceRef};
+use crate::catalog::{self, Catalog, Incomplete, Namespace, Plan, ResourceName, ResourceRef, reason};
 use crate::engine::{Subscriber, TargetReport};
 use crate::export::Phase;
 use crate::manifests::{self, ManifestProblem, Manifests};
@@ -87,7 +87,13 @@ pub async fn run(args: CollectArgs, terminal: &Terminal) -> Result<Outcome, Fail
     }
     let mut summary = Summary::default();
     for run in &mut places {
-        for problem in run.manifests.locate(run.plan.problems.clone(), &found).iter().map(Problem::from) {
+        let located = run.manifests.locate(run.plan.problems.clone(), &found);
+        let is_warning = |problem: &ManifestProblem| problem.reason == reason::NO_EFFECT;
+        let (warnings, located): (Vec<_>, Vec<_>) = located.into_iter().partition(is_warning);
+        for warning in &warnings {
+            terminal.remark(&warning.to_string());
+        }
+        for problem in located.iter().map(Problem::from) {
             if !problems.contains(&problem) {
                 problems.push(problem);
             }
@@ -254,6 +260,12 @@ impl Run {
             self.manifests.input.namespaces_unknown.get_or_insert_with(why);
         }
         self.plan = self.catalog.plan(&self.manifests.input);
+        if self.mode == Mode::Once {
+            // Nothing is to be waited for when everything is to be exported once.
+            let inventories = self.plan.inventories.values_mut();
+            let bindings = inventories.flat_map(|inventory| &mut inventory.bindings);
+            bindings.for_each(|binding| binding.coalesce_window = Duration::ZERO);
+        }
     }
 
     /// Plans anew when namespaces have come, gone or changed their labels.

@@ -17,6 +17,10 @@ pub struct CrdsArgs {
     /// Write one file a kind into this directory, in place of printing them all
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+
+    /// Print what every field means, as Markdown, in place of the definitions
+    #[arg(long, conflicts_with = "output")]
+    pub markdown: bool,
 }
 
 /// The files that were written.
@@ -38,6 +42,10 @@ impl Report for Written {
 /// The directory or standard output can't be written.
 pub fn run(args: &CrdsArgs, terminal: &Terminal) -> Result<Outcome, Failure> {
     let failed = |error: api::WriteError| Failure::configuration(error.to_string());
+    if args.markdown {
+        terminal.write(&api::reference())?;
+        return Ok(Outcome::Done);
+    }
     match (&args.output, terminal.format()) {
         (Some(directory), _) => {
             terminal.print(&Written { files: api::write_crds(directory).map_err(failed)? })?;

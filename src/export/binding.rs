@@ -18,12 +18,18 @@ use super::schedule::{Pace, Retry};
 use super::status::{BindingStatus, Phase, Settled};
 use crate::sinks::{Sink, SinkError};
 
+/// So often the status of a binding that holds changes says how many.
+const SHOW_HELD: Duration = Duration::from_secs(10);
+
 /// Settings of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// After so much time without a change, all rows at the destination are compared with the inventory. Zero: only
     /// after errors and when targets change. It never delays a change.
     pub min_interval: Duration,
+    /// So long changes are held after the first of them, so that several become one batch; zero: not at all. What has been
+    /// waiting when a destination is compared goes with that, and a comparison that is merely due waits for the changes.
+    pub coalesce_window: Duration,
     /// So long a binding that is told to stop may take to deliver what is waiting.
     pub drain_timeout: Duration,
 }
@@ -50,7 +56,7 @@ pub struct Finished {
 impl Binding {
     /// Prepares a binding. `name` stands in log lines. Nothing happens before [`Binding::run`].
     pub fn new(name: impl Into<String>, sink: Sink, feed: impl Feed + 'static, options: Options) -> Self {
-        let inbox = Inbox::new(&sink);
+        let inbox = Inbox::new(&sink, options.coalesce_window);
         let delivery = match sink {
             Sink::Rows(sink) => Delivery::Rows(RowDelivery::new(sink)),
             Sink::Document(sink) => Delivery::Document(DocumentDelivery::new(sink)),
@@ -132,7 +138,7 @@ impl Binding {
         let mut pace = Pace::new(self.options.min_interval);
         let mut settled = None;
         loop {
-            match (self.inbox.next(pace.due(), stop).await, settled) {
+            match (self.next(pace.due(), stop).await, settled) {
                 (Event::Look(answer), _) => {
                     if settled.is_none() {
                         self.report.phase(Phase::Resuming);
@@ -159,6 +165,20 @@ impl Binding {
                     self.feed.ask(self.inbox.ask());
                 }
                 (Event::Done, _) => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits for something to do. What is held meanwhile shows in the status, though nothing happens to it.
+    async fn next(&mut self, due: Option<Instant>, stop: &CancellationToken) -> Event {
+        if self.options.coalesce_window.is_zero() {
+            return self.inbox.next(due, stop).await;
+        }
+        loop {
+            // Nothing is taken out of the inbox unless it is returned at once.
+            tokio::select! {
+                event = self.inbox.next(due, stop) => return event,
+                () = tokio::time::sleep(SHOW_HELD) => self.report.publish(),
             }
         }
     }

@@ -7,8 +7,13 @@
 //! All of it happens under one lock that is never held while waiting, so a look is answered and deltas begin to be
 //! kept in one step. The binding of a [`DocumentSink`](crate::sinks::DocumentSink) has no use for single rows; its inbox
 //! counts deltas and keeps none.
+//!
+//! Changes may be held for a window of time, so that several become one batch. The window begins with the first of them; at its end
+//! all that are there go. A look has them all, so whatever asks for one ends the wait; verifying, which is never urgent, waits for
+//! the changes instead.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kollect_dataflows::data::Delta;
 use tokio::sync::Notify;
@@ -28,6 +33,8 @@ pub struct Inbox {
 }
 
 struct State {
+    /// How long changes are held.
+    window: Duration,
     /// Whether changes are kept row by row.
     by_row: bool,
     /// Whether deltas are kept.
@@ -77,8 +84,9 @@ pub(super) enum Event {
 
 impl Inbox {
     /// The inbox for a binding to `sink`.
-    pub(super) fn new(sink: &Sink) -> Arc<Self> {
+    pub(super) fn new(sink: &Sink, window: Duration) -> Arc<Self> {
         let state = State {
+            window,
             by_row: matches!(sink, Sink::Rows(_)),
             open: false,
             epoch: 0,
@@ -150,20 +158,25 @@ impl Inbox {
     /// must not be kept from it. With `stop`, what can still be delivered comes, and then [`Event::Done`].
     pub(super) async fn next(&self, due: Option<Instant>, stop: &CancellationToken) -> Event {
         loop {
-            let stopping = stop.is_cancelled();
-            let due = due.filter(|_| !stopping);
-            if due.is_some_and(|at| at <= Instant::now()) {
-                return Event::Due;
-            }
-            let event = self.lock().next(stopping);
+            let (stopping, now) = (stop.is_cancelled(), Instant::now());
+            let (held, event) = {
+                let mut state = self.lock();
+                let held = state.held_until().filter(|until| !stopping && *until > now);
+                if due.is_some_and(|at| at <= now) && !stopping && held.is_none() {
+                    return Event::Due;
+                }
+                (held, state.next(stopping, held.is_some()))
+            };
             if let Some(event) = event {
                 return event;
             }
-            let at = due.unwrap_or_else(Instant::now);
+            // What is due while changes are held is so when they go.
+            let wake_at = held.or(due.filter(|_| !stopping));
+            let at = wake_at.unwrap_or(now);
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = stop.cancelled(), if !stopping => {}
-                () = tokio::time::sleep_until(at), if due.is_some() => {}
+                () = tokio::time::sleep_until(at), if wake_at.is_some() => {}
             }
         }
     }
@@ -242,7 +255,13 @@ impl State {
         self.answer.as_ref().map(|answer| answer.backlog).unwrap_or_default().merge(kept)
     }
 
-    fn next(&mut self, stopping: bool) -> Option<Event> {
+    /// Until when the changes that are there are held, if there are any and they are.
+    fn held_until(&self) -> Option<Instant> {
+        let until = self.waiting_since?.checked_add(self.window)?;
+        (self.open && !self.window.is_zero()).then_some(until)
+    }
+
+    fn next(&mut self, stopping: bool, held: bool) -> Option<Event> {
         if let Some(answer) = self.answer.take() {
             self.in_flight = answer.backlog;
             return Some(Event::Look(Box::new(answer)));
@@ -253,6 +272,9 @@ impl State {
         }
         // A document is written from a look only.
         let unwritten = self.open && self.uncounted > 0;
+        if held && !self.refused {
+            return None;
+        }
         if self.open && !unwritten && (self.pending.len() > 0 || self.epoch > self.settled) {
             self.in_flight = self.waiting();
             self.waiting_since = None;

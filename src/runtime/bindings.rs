@@ -92,7 +92,11 @@ impl Bindings {
         let ask = move |look: Look| {
             engine.view(&inventory, Box::new(move |view| look.answer(resumption(view))));
         };
-        let options = Options { min_interval: spec.min_interval, drain_timeout: DRAIN };
+        let options = Options {
+            min_interval: spec.min_interval,
+            coalesce_window: spec.coalesce_window,
+            drain_timeout: DRAIN,
+        };
         let label = format!("{} → {}", spec.name, key.sink);
         let binding = Binding::new(label, spec.config.open(&spec.name, &self.term), ask, options);
         let (inbox, status) = (binding.inbox(), binding.status());

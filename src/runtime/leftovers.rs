@@ -391,6 +391,7 @@ mod tests {
             sink: SinkName { family: SinkFamily::Database, name: ResourceName::new("team", "sink") },
             config,
             min_interval: Duration::ZERO,
+            coalesce_window: Duration::ZERO,
         }
     }
 
@@ -398,11 +399,12 @@ mod tests {
         let settings = postgres::Settings {
             dsn: dsn.to_owned(),
             schema: None,
-            table: table.to_owned(),
+            table: table.into(),
             provisioning: Provisioning::Ensure,
             tls: TlsSettings::default(),
             deletion_policy: None,
             endpoints: EndpointPolicy::default(),
+            options: postgres::Options::default(),
         };
         SinkConfig::Postgres(postgres::Config::new(settings).unwrap())
     }

@@ -8,6 +8,7 @@ use kollect_dataflows::data::Row;
 use super::database::postgres;
 #[cfg(feature = "sqlite")]
 use super::database::sqlite;
+use super::snapshot::layout::LayoutMode;
 use super::snapshot::local;
 use super::{BindingName, Place, Preview, Sink, SinkError, Term};
 
@@ -38,6 +39,23 @@ pub struct TlsSettings {
     /// The certificate authorities to trust, as PEM (`spec.tls.caBundle`, `spec.tls.caSecretRef`); those of the
     /// operating system when absent.
     pub ca_pem: Option<Vec<u8>>,
+    /// What is shown to a server that asks for a certificate (`spec.tls.clientCertSecretRef`).
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate and its private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those that lead from it to an authority, as PEM.
+    pub certificate_pem: Vec<u8>,
+    /// The private key, as PEM.
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
 }
 
 impl fmt::Debug for TlsSettings {
@@ -45,6 +63,7 @@ impl fmt::Debug for TlsSettings {
         f.debug_struct("TlsSettings")
             .field("insecure_skip_verify", &self.insecure_skip_verify)
             .field("ca_pem", &self.ca_pem.as_ref().map(|pem| format!("{} bytes", pem.len())))
+            .field("client", &self.client)
             .finish()
     }
 }
@@ -75,9 +94,25 @@ impl SinkConfig {
         }
     }
 
+    /// The settings for one binding, where what is at the destination is called after it.
+    #[must_use]
+    pub fn bound_to(&self, binding: &BindingName) -> Self {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => Self::Postgres(config.bound_to(binding)),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => Self::Sqlite(config.bound_to(binding)),
+            // The path of a file is made when it is written.
+            Self::Local(_) => {
+                let _ = binding;
+                self.clone()
+            }
+        }
+    }
+
     /// Where the content of a binding is.
     pub fn place(&self, binding: &BindingName) -> Place {
-        let at = match self {
+        let at = match &self.bound_to(binding) {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => config.at(),
             #[cfg(feature = "sqlite")]
@@ -85,6 +120,17 @@ impl SinkConfig {
             Self::Local(config) => config.at(binding),
         };
         Place::new(binding, at)
+    }
+
+    /// Whether an inventory is written as a whole, and not row by row.
+    pub fn writes_documents(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            Self::Local(config) => config.layout().mode() == LayoutMode::Document,
+        }
     }
 
     /// What becomes of exported content when the binding ends.
@@ -117,7 +163,8 @@ impl SinkConfig {
     pub fn preview(&self, binding: Option<&BindingName>, row: Option<&Row>) -> Preview {
         #[cfg(any(feature = "postgres", feature = "sqlite"))]
         let table = |ddl| Preview { path: None, sample: row.map(super::preview::json), ddl: Some(ddl) };
-        match self {
+        let bound = binding.map(|binding| self.bound_to(binding));
+        match bound.as_ref().unwrap_or(self) {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => table(postgres::definitions(config)),
             #[cfg(feature = "sqlite")]
@@ -130,16 +177,16 @@ impl SinkConfig {
 
     /// A sink for one binding, which writes in that term. Does no I/O: that begins with `connect`.
     pub fn open(&self, binding: &BindingName, term: &Term) -> Sink {
-        match self {
+        match self.bound_to(binding) {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
-                Sink::Rows(Box::new(postgres::Client::new(config.clone(), binding.clone(), term.clone())))
+                Sink::Rows(Box::new(postgres::Client::new(config, binding.clone(), term.clone())))
             }
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => {
-                Sink::Rows(Box::new(sqlite::Client::new(config.clone(), binding.clone(), term.clone())))
+                Sink::Rows(Box::new(sqlite::Client::new(config, binding.clone(), term.clone())))
             }
-            Self::Local(config) => local::open(config, binding, term),
+            Self::Local(config) => local::open(&config, binding, term),
         }
     }
 }

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use kollect_dataflows::data::{Row, RowHash, RowKey, TargetName};
 
-pub use config::{DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
+pub use config::{ClientCertificate, DeletionPolicy, Provisioning, SinkConfig, TlsSettings};
 pub use error::{ConfigError, SinkError};
 pub use guard::{EndpointPolicy, Network, NetworkError, Refused, ResolveError};
 pub use place::Place;

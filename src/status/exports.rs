@@ -46,7 +46,11 @@ impl All<'_> {
             let export = of_stored(sink).cloned().unwrap_or_default();
             let (pending_rows, lag_seconds) = (None, None);
             let (name, conditions) = (sink.to_string(), conditions.finish());
-            exports.insert(sink, SinkExport { name, pending_rows, lag_seconds, conditions, ..export });
+            let namespace = Some(sink.name.namespace.clone());
+            exports.insert(
+                sink,
+                SinkExport { name, namespace, pending_rows, lag_seconds, conditions, ..export },
+            );
         }
         for (key, status, state) in running {
             let leaves_something = exports.contains_key(&key.sink);
@@ -71,6 +75,7 @@ impl All<'_> {
         let to_time = |at| Timestamp::try_from(at).ok().map(Time);
         SinkExport {
             name: sink.to_string(),
+            namespace: Some(sink.name.namespace.clone()),
             last_export_time: status.last_export.and_then(to_time),
             last_checksum: status.settled.map(|settled| settled.digest.to_string()),
             position: status.position.and_then(|position| i64::try_from(position).ok()),

@@ -133,7 +133,7 @@ pub(super) struct All<'a> {
 impl All<'_> {
     /// What the catalog has against a resource: the first problem, and how many more there are.
     pub(super) fn problem(&self, resource: &ResourceRef) -> Option<Why> {
-        let mut problems = self.plan.problems_of(resource);
+        let mut problems = self.plan.problems_of(resource).filter(|problem| !problem.is_warning());
         let first = problems.next()?;
         let more = problems.count();
         let and_more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
@@ -172,8 +172,11 @@ impl All<'_> {
         };
         let namespaces: Option<Vec<&str>> =
             active.and_then(|active| active.sight.selected()).map(Iterator::collect);
+        let matched = active.and_then(|active| active.matched.as_deref());
         TargetStatus {
             observed_generation: generation,
+            matched_namespaces: matched.map(|names| names.iter().take(LISTED_NAMESPACES).cloned().collect()),
+            matched_namespace_count: matched.and_then(|names| i64::try_from(names.len()).ok()),
             object_count: i64::try_from(report.objects).ok(),
             row_count: i64::try_from(report.rows).ok(),
             hydrated: Some(report.hydrated),

@@ -116,11 +116,12 @@ impl Postgres {
         postgres::Settings {
             dsn: server::url().to_owned(),
             schema: Some(self.schema.clone()),
-            table: "rows".to_owned(),
+            table: "rows".into(),
             provisioning: self.provisioning,
             tls: TlsSettings::default(),
             deletion_policy: None,
             endpoints: EndpointPolicy::unrestricted(),
+            options: postgres::Options::default(),
         }
     }
 
@@ -241,9 +242,10 @@ impl Sqlite {
     pub(crate) fn settings_with(&self, provisioning: Provisioning) -> SinkConfig {
         let settings = sqlite::Settings {
             endpoint: self.path().display().to_string(),
-            table: "rows".to_owned(),
+            table: "rows".into(),
             provisioning,
             deletion_policy: None,
+            busy_timeout: None,
         };
         SinkConfig::Sqlite(sqlite::Config::new(settings).unwrap())
     }

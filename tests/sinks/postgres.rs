@@ -267,7 +267,7 @@ async fn listeners_get_the_cursor_with_the_commit() {
     let place = Postgres { schema: server::unique("sinks"), ..Postgres::new().await };
     let name = binding("east", "apps");
     let table = server::unique("notify");
-    let mut sink = open(Settings { table: table.clone(), ..place.settings() }, &name);
+    let mut sink = open(Settings { table: table.as_str().into(), ..place.settings() }, &name);
     sink.connect().await.unwrap();
     let (client, mut connection) =
         tokio_postgres::connect(server::url(), tokio_postgres::NoTls).await.unwrap();

@@ -1,8 +1,8 @@
 //! Encrypted connections to Postgres, and whose certificates are taken.
 
 use kollect::sinks::database::postgres::{Config, Settings};
-use kollect::sinks::{Sink, SinkConfig, SinkError, Term, TlsSettings};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use kollect::sinks::{ClientCertificate, Sink, SinkConfig, SinkError, Term, TlsSettings};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::places::{Postgres, binding};
 use crate::server;
@@ -18,8 +18,16 @@ fn localhost() -> CertificateParams {
     CertificateParams::new(vec!["localhost".to_owned()]).unwrap()
 }
 
-/// Gives a running server such a certificate. Its files are written by the server itself, so that they
-/// belong to its user.
+/// Has a server write a file of its data directory, so that it belongs to the server's user.
+async fn write(client: &tokio_postgres::Client, text: &str, file: &str) {
+    // Programs run in the data directory.
+    let write = format!(
+        "COPY (SELECT unnest(string_to_array('{text}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'"
+    );
+    client.batch_execute(&write).await.unwrap();
+}
+
+/// Gives a running server such a certificate.
 async fn switch_tls_on(
     url: &str,
     authority: &CertifiedIssuer<'static, KeyPair>,
@@ -29,13 +37,8 @@ async fn switch_tls_on(
     let certificate = parameters.signed_by(&key, authority).unwrap();
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    for (pem, file) in [(certificate.pem(), "server.crt"), (key.serialize_pem(), "server.key")] {
-        // Programs run in the data directory.
-        let write = format!(
-            "COPY (SELECT unnest(string_to_array('{pem}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'"
-        );
-        client.batch_execute(&write).await.unwrap();
-    }
+    write(&client, &certificate.pem(), "server.crt").await;
+    write(&client, &key.serialize_pem(), "server.key").await;
     client.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
     client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     for _ in 0..600 {
@@ -60,8 +63,9 @@ async fn certificates_are_checked_as_the_settings_say() {
     let trusting = |pem: Option<String>| TlsSettings {
         insecure_skip_verify: false,
         ca_pem: pem.map(String::into_bytes),
+        client: None,
     };
-    let insecure = TlsSettings { insecure_skip_verify: true, ca_pem: None };
+    let insecure = TlsSettings { insecure_skip_verify: true, ..TlsSettings::default() };
     let place = Postgres::new().await;
     let connect = async |host: &str, mode: &str, tls: &TlsSettings| {
         let application = server::unique("tls");
@@ -128,7 +132,7 @@ async fn a_certificate_that_is_renewed_is_taken_without_another_configuration() 
     let (user, port) = (parsed.get_user().unwrap(), parsed.get_ports()[0]);
     let settings = Settings {
         dsn: format!("postgres://{user}@localhost:{port}/postgres?sslmode=verify-full"),
-        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(ours.pem().into_bytes()) },
+        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(ours.pem().into_bytes()), client: None },
         ..Postgres::new().await.settings()
     };
     let config = SinkConfig::Postgres(Config::new(settings).unwrap());
@@ -147,4 +151,80 @@ async fn a_certificate_that_is_renewed_is_taken_without_another_configuration() 
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("the renewed certificate is not taken");
+}
+
+/// What a client shows that such a certificate names.
+fn client(name: &str, authority: &CertifiedIssuer<'static, KeyPair>) -> ClientCertificate {
+    let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters.signed_by(&key, authority).unwrap();
+    ClientCertificate {
+        certificate_pem: certificate.pem().into_bytes(),
+        key_pem: key.serialize_pem().into_bytes(),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_is_shown_the_one_of_the_settings() {
+    let url = server::start(&server::directory("mtls"));
+    let (ours, other) = (authority(), authority());
+    let (admin, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    write(&admin, &ours.pem(), "ca.crt").await;
+    admin.batch_execute("CREATE ROLE portal LOGIN").await.unwrap();
+    admin.batch_execute("GRANT CREATE ON DATABASE postgres TO portal").await.unwrap();
+    // Whoever is portal proves it by certificate; the tests themselves come without.
+    let rules = "hostssl all portal all cert\nhost all portal all reject\n                 host all all all trust\nlocal all all trust";
+    write(&admin, rules, "client_hba.conf").await;
+    admin.batch_execute("ALTER SYSTEM SET ssl_ca_file = 'ca.crt'").await.unwrap();
+    admin.batch_execute("COPY (SELECT 1) TO PROGRAM 'cp client_hba.conf pg_hba.conf'").await.unwrap();
+    switch_tls_on(&url, &ours, localhost()).await;
+    let parsed: tokio_postgres::Config = url.parse().unwrap();
+    let port = parsed.get_ports()[0];
+    let place = Postgres::new().await;
+    let connect = async |client: Option<ClientCertificate>| {
+        let settings = Settings {
+            dsn: format!("postgres://portal@localhost:{port}/postgres?sslmode=verify-full"),
+            tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(ours.pem().into_bytes()), client },
+            ..place.settings()
+        };
+        let config = SinkConfig::Postgres(Config::new(settings).unwrap());
+        assert!(!format!("{config:?}").contains("BEGIN"));
+        config.open(&binding("east", "apps"), &Term::unfenced()).connect().await
+    };
+
+    assert_eq!(connect(Some(client("portal", &ours))).await, Ok(()));
+    // None, that of somebody else, and one that nobody has signed whom the server trusts.
+    for shown in [None, Some(client("admin", &ours)), Some(client("portal", &other))] {
+        let error = connect(shown).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                SinkError::Denied { .. }
+                    | SinkError::Unreachable { .. }
+                    | SinkError::Interrupted { .. }
+                    | SinkError::Broken { .. }
+            ),
+            "{error:?}"
+        );
+    }
+    // What can't be shown at all is ours to put right, and its content stays out of what is said.
+    let mut mixed = client("portal", &ours);
+    mixed.key_pem = client("portal", &ours).key_pem;
+    for (broken, says) in [
+        (mixed, "do not go together"),
+        (
+            ClientCertificate { certificate_pem: b"canary".to_vec(), ..client("portal", &ours) },
+            "no certificate",
+        ),
+        (ClientCertificate { key_pem: b"canary".to_vec(), ..client("portal", &ours) }, "no private key"),
+    ] {
+        let error = connect(Some(broken)).await.unwrap_err();
+        assert!(
+            matches!(&error, SinkError::Terminal { message, hint } if message.contains(says)
+                && hint.contains("clientCertSecretRef") && !message.contains("canary")),
+            "{error:?}"
+        );
+    }
 }

@@ -38,11 +38,12 @@ impl Table {
         let settings = Settings {
             dsn: server::url().to_owned(),
             schema: Some(schema.clone()),
-            table: "rows".to_owned(),
+            table: "rows".into(),
             provisioning: Provisioning::Ensure,
             tls: TlsSettings::default(),
             deletion_policy: None,
             endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
+            options: kollect::sinks::database::postgres::Options::default(),
         };
         let binding = BindingName {
             cluster: "none".to_owned(),

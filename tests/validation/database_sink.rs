@@ -32,8 +32,13 @@ fn accepts_every_field() {
         "{{type: postgres, cluster: 'arn:aws:eks:eu-west-1:1:cluster/prod', exportMinInterval: 1m,
            postgres: {{databaseRef: {{name: dsn, namespace: default}}, schema: portal, table: inventory_rows}},
            tls: {{insecureSkipVerify: false, caBundle: {PEM}}},
-           provisioning: {{mode: existing}}, deletionPolicy: Retain}}"
+           provisioning: {{mode: existing}}, deletionPolicy: Retain,
+           options: {{applicationName: portal, connectTimeout: 3s, statementTimeout: 1m}}}}"
     )));
+    accepts(&postgres("tls: {clientCertSecretRef: {name: me, namespace: default}}"));
+    accepts(&sink(
+        "{type: postgres, postgres: {databaseRef: {name: dsn}}, provisioning: {naming: {template: '{cluster}_{name}'}}}",
+    ));
     accepts(&postgres(
         "tls: {caSecretRef: {name: ca}}, provisioning: {mode: ensure}, deletionPolicy: Delete",
     ));
@@ -64,8 +69,8 @@ fn rejects_a_type_without_its_block() {
     );
     rejects(
         &sink("{type: postgres, postgres: {databaseRef: {name: dsn}}}"),
-        "spec.postgres.table",
-        "missing",
+        "spec",
+        "type postgres needs a table",
     );
     rejects(
         &sink("{type: postgres, postgres: {databaseRef: {}, table: a}}"),
@@ -156,4 +161,36 @@ fn rejects_what_the_schema_does_not_know() {
     rejects(&postgres("tls: {insecure: true}"), "spec.tls.insecure", "the fields are");
     rejects(&postgres("exportMinInterval: 48h"), "spec.exportMinInterval", "at most 24h");
     rejects(&postgres(r#"cluster: "a\tb""#), "spec.cluster", "one line");
+}
+
+#[test]
+fn rejects_options_that_look_like_secrets() {
+    for key in [
+        "password",
+        "PGPASSWORD",
+        "passwd",
+        "sslPassphrase",
+        "clientSecret",
+        "token",
+        "apiKey",
+        "api_key",
+        "access-key",
+        "privateKey",
+        "credentials",
+    ] {
+        rejects(
+            &postgres(&format!("options: {{{key}: x}}")),
+            "spec.options",
+            "put what is secret into a Secret",
+        );
+    }
+    rejects_offline(&postgres("options: {sslmode: require}"), "spec.options.sslmode", "the options are");
+}
+
+#[test]
+fn rejects_names_that_no_template_makes() {
+    for template in ["{uid}", "rows_{name", "{{ .Name }}"] {
+        let naming = format!("provisioning: {{naming: {{template: '{template}'}}}}");
+        rejects(&sqlite(&naming), "spec.provisioning.naming.template", "the placeholders are");
+    }
 }

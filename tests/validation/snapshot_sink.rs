@@ -1,6 +1,6 @@
 //! KollectSnapshotSink.
 
-use crate::{accepts, manifest, rejects};
+use crate::{accepts, manifest, rejects, rejects_offline};
 
 fn sink(spec: &str) -> String {
     manifest("KollectSnapshotSink", spec)
@@ -46,6 +46,21 @@ fn rejects_an_endpoint_that_is_not_an_absolute_path() {
 }
 
 #[test]
+fn says_what_local_files_cant_be_yet() {
+    for (fields, field, says) in [
+        ("pathTemplate: '{namespace}/{name}/{generation}'", "spec.pathTemplate", "is not a placeholder here"),
+        ("serialization: {format: parquet}", "spec.serialization.format", "can't write parquet"),
+        ("serialization: {compression: zstd}", "spec.serialization.compression", "can't compress"),
+        ("layout: {mode: split}", "spec.layout.mode", "can't write an index"),
+        ("layout: {mode: perResource, content: manifest}", "spec.layout.content", "`item`"),
+        ("layout: {mode: perResource, index: {enabled: true}}", "spec.layout.index", "remove it"),
+        ("options: {mode: '0644'}", "spec.options.mode", "no options"),
+    ] {
+        rejects_offline(&local(fields), field, says);
+    }
+}
+
+#[test]
 fn rejects_paths_of_inventories_that_lead_astray() {
     for (template, says) in [
         ("'/abs/{namespace}/{name}'", "relative"),
@@ -56,7 +71,6 @@ fn rejects_paths_of_inventories_that_lead_astray() {
         ("'./{namespace}/{name}'", "names and placeholders only"),
         ("'a//{namespace}/{name}'", "names and placeholders only"),
         ("'{namespace}/{name}/'", "names and placeholders only"),
-        ("'{namespace}/{name}/{generation}'", "the placeholders are"),
         ("'{namespace}/x'", "{namespace} and {name}"),
         ("'x/{name}'", "{namespace} and {name}"),
         ("'{namespace}/{name}/{nmae}'", "the placeholders are"),
@@ -93,12 +107,16 @@ fn rejects_paths_of_rows_that_lead_astray() {
 #[test]
 fn rejects_what_the_schema_does_not_know() {
     rejects(
-        &local("serialization: {format: parquet}"),
+        &local("serialization: {format: xml}"),
         "spec.serialization.format",
         "supported are `yaml`, `json`",
     );
     rejects(&local("serialization: yaml"), "spec.serialization", "a mapping");
-    rejects(&local("layout: {mode: split}"), "spec.layout.mode", "supported are `document`, `perResource`");
+    rejects(
+        &local("layout: {mode: tree}"),
+        "spec.layout.mode",
+        "supported are `document`, `perResource`, `split`",
+    );
     rejects(
         &local("layout: {filename: {groupInPath: maybe}}"),
         "spec.layout.filename.groupInPath",
@@ -119,5 +137,5 @@ fn rejects_what_the_schema_does_not_know() {
         );
     }
     rejects(&local("layouts: {}"), "spec.layouts", "`layout`?");
-    rejects(&local("tls: {}"), "spec.tls", "the fields are");
+    rejects(&local("tls: {}"), "spec", "neither tls nor secretRef");
 }

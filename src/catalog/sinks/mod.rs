@@ -1,10 +1,15 @@
 //! Sinks: from sink resources to settings of backends, one file a backend.
 
 mod local;
+// Options are read by databases; files have none.
+#[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]
+mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "postgres")]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +18,8 @@ use super::fields::{self, Reporter};
 use super::problem::reason;
 use super::{Input, Plan, ResourceName, SinkFamily, SinkName, SinkPlan};
 use crate::api::{
-    self, EventSinkType, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec, SnapshotSinkType,
+    self, DatabaseSinkType, EventSinkType, KollectDatabaseSinkSpec, ProvisioningMode, ProvisioningSpec,
+    SinkCommon, SnapshotSinkType,
 };
 use crate::sinks::{ConfigError, DeletionPolicy, Provisioning, SinkConfig};
 
@@ -35,10 +41,13 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
     }
     for (name, sink) in &input.database_sinks {
         let spec = &sink.spec;
-        let insecure = spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
+        let table = match spec.type_ {
+            DatabaseSinkType::Postgres => spec.postgres.as_ref().and_then(|postgres| postgres.table.as_ref()),
+            DatabaseSinkType::Sqlite => spec.sqlite.as_ref().and_then(|sqlite| sqlite.table.as_ref()),
+        };
         add(
             SinkName { family: SinkFamily::Database, name: name.clone() },
-            (&spec.cluster, spec.export_min_interval.as_ref(), insecure, spec.connection_test),
+            (&spec.common, table.is_some()),
             |reporter| database(input, name, spec, reporter),
             plan,
             &mut sinks,
@@ -48,7 +57,7 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
         let spec = &sink.spec;
         add(
             SinkName { family: SinkFamily::Snapshot, name: name.clone() },
-            (&spec.cluster, spec.export_min_interval.as_ref(), false, spec.connection_test),
+            (&spec.common, false),
             |reporter| match spec.type_ {
                 SnapshotSinkType::Local => local::config(input, spec, reporter),
             },
@@ -58,10 +67,9 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
     }
     for (name, sink) in &input.event_sinks {
         let spec = &sink.spec;
-        let insecure = spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
         add(
             SinkName { family: SinkFamily::Event, name: name.clone() },
-            (&spec.cluster, spec.export_min_interval.as_ref(), insecure, spec.connection_test),
+            (&spec.common, false),
             |reporter| {
                 let what = match spec.type_ {
                     EventSinkType::Kafka => "Kafka",
@@ -91,22 +99,55 @@ pub(super) fn plan(input: &Input, plan: &mut Plan) -> Sinks {
 
 fn add(
     name: SinkName,
-    (cluster, interval, tls_insecure, connection_test): (&str, Option<&api::Interval>, bool, bool),
+    (common, named): (&SinkCommon, bool),
     configure: impl FnOnce(&mut Reporter<'_>) -> Option<SinkConfig>,
     plan: &mut Plan,
     sinks: &mut Sinks,
 ) {
     let mut reporter = Reporter { resource: name.resource(), problems: &mut plan.problems };
     // A bad interval does not keep rows from being exported.
-    let interval = fields::interval("spec.exportMinInterval", interval, &mut reporter);
+    let interval =
+        fields::interval("spec.exportMinInterval", common.export_min_interval.as_ref(), &mut reporter);
     let config = configure(&mut reporter);
+    without_effect(name.family, common, named, &mut reporter);
+    let tls_insecure = common.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify);
+    let connection_test = common.connection_test;
     let destination = config.as_ref().map(SinkConfig::describe);
     plan.sinks.insert(
         name.clone(),
         SinkPlan { destination, config: config.clone(), connection_test, tls_insecure },
     );
-    let usable = config.map(|config| UsableSink { config, cluster: cluster.to_owned(), interval });
+    let usable = config.map(|config| UsableSink { config, cluster: common.cluster.clone(), interval });
     sinks.insert(name, usable);
+}
+
+/// Says which fields have no effect, although the type knows them: nobody should count on them. `named` says that the settings of
+/// the type name what is created.
+fn without_effect(family: SinkFamily, common: &SinkCommon, named: bool, reporter: &mut Reporter<'_>) {
+    let mut say = |field: &str, message: &str, remedy: &str| {
+        reporter.report(field, reason::NO_EFFECT, message, remedy);
+    };
+    if family != SinkFamily::Snapshot {
+        for (field, given) in [
+            ("spec.pathTemplate", common.path_template.is_some()),
+            ("spec.serialization", common.serialization.is_some()),
+            ("spec.layout", common.layout.is_some()),
+        ] {
+            if given {
+                say(field, "the field is about files, and has no effect here", "remove it");
+            }
+        }
+    }
+    const TEMPLATE: &str = "spec.provisioning.naming.template";
+    if naming_template(common).is_some() && (named || family == SinkFamily::Snapshot) {
+        let message = "the field has no effect: the settings of the type say already what things are called";
+        say(TEMPLATE, message, "remove it, or the name that stands there");
+    }
+}
+
+/// How what is created at the destination is called, if a template says it.
+fn naming_template(common: &SinkCommon) -> Option<&str> {
+    common.provisioning.as_ref()?.naming.as_ref()?.template.as_deref()
 }
 
 /// Settings of a database; `None` when it can't be used.
@@ -118,9 +159,9 @@ fn database(
 ) -> Option<SinkConfig> {
     match spec.type_ {
         #[cfg(feature = "postgres")]
-        api::DatabaseSinkType::Postgres => postgres::config(input, name, spec, reporter),
+        DatabaseSinkType::Postgres => postgres::config(input, name, spec, reporter),
         #[cfg(feature = "sqlite")]
-        api::DatabaseSinkType::Sqlite => sqlite::config(input, spec, reporter),
+        DatabaseSinkType::Sqlite => sqlite::config(input, spec, reporter),
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => {
             let _ = (input, name);

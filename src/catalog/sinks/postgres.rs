@@ -1,16 +1,17 @@
 //! Settings of a Postgres sink, with the Secrets that it refers to.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use std::time::Duration;
 
 use super::super::fields::Reporter;
 use super::super::problem::reason;
 use super::super::secrets::{self, Lookup};
 use super::super::{Input, ResourceName};
-use super::{checked, deletion_policy, provisioning};
-use crate::api::{KollectDatabaseSinkSpec, TlsSpec};
-use crate::sinks::database::postgres;
-use crate::sinks::{SinkConfig, TlsSettings};
+use super::options::OptionsReader;
+use super::tls::tls;
+use super::{checked, deletion_policy, naming_template, provisioning};
+use crate::api::KollectDatabaseSinkSpec;
+use crate::sinks::SinkConfig;
+use crate::sinks::database::{TableNaming, postgres};
 
 /// Keys of a Secret that hold a connection string, first come first.
 const DSN_KEYS: [&str; 4] = ["dsn", "url", "connectionString", "DATABASE_URL"];
@@ -18,13 +19,11 @@ const DSN_KEYS: [&str; 4] = ["dsn", "url", "connectionString", "DATABASE_URL"];
 /// The field under which the backend reports a connection string that can't be used.
 const DSN_FIELD: &str = "spec.postgres.databaseRef";
 
-/// Keys of a Secret that hold certificate authorities, first come first.
-const CA_KEYS: [&str; 3] = ["ca.crt", "tls.crt", "ca.pem"];
+/// The longest time that one server may be given to answer: all of them have a minute.
+const LONGEST_CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The most bytes of certificate authorities.
-const MAX_CA: usize = 64 << 10;
-
-const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// The longest time that one statement may be given: an exchange takes no longer.
+const LONGEST_STATEMENT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The settings; `None` when they can't be used.
 pub(super) fn config(
@@ -34,7 +33,9 @@ pub(super) fn config(
     reporter: &mut Reporter<'_>,
 ) -> Option<SinkConfig> {
     // All that is wrong is said at once.
-    let tls = tls(input, name, spec.tls.as_ref(), reporter);
+    let common = &spec.common;
+    let tls = tls(input, name, common.tls.as_ref(), reporter);
+    let options = options(spec, reporter);
     let dsn = dsn(input, name, spec, reporter);
     let Some(postgres) = &spec.postgres else {
         reporter.report(
@@ -45,14 +46,28 @@ pub(super) fn config(
         );
         return None;
     };
+    let table = match (&postgres.table, naming_template(common)) {
+        (Some(table), _) => TableNaming::Named(table.clone()),
+        (None, Some(template)) => TableNaming::Template(template.to_owned()),
+        (None, None) => {
+            reporter.report(
+                "spec.postgres.table",
+                reason::SPEC_INVALID,
+                "no table is named",
+                "name one, or say in spec.provisioning.naming.template how its name is made",
+            );
+            return None;
+        }
+    };
     let settings = postgres::Settings {
         dsn: dsn?,
         schema: postgres.schema.clone(),
-        table: postgres.table.clone(),
-        provisioning: provisioning(spec.provisioning.as_ref()),
+        table,
+        provisioning: provisioning(common.provisioning.as_ref()),
         tls: tls?,
-        deletion_policy: spec.deletion_policy.map(deletion_policy),
+        deletion_policy: common.deletion_policy.map(deletion_policy),
         endpoints: input.options.endpoints.clone(),
+        options: options?,
     };
     let config = postgres::Config::new(settings);
     if let Err(error) = &config
@@ -70,6 +85,18 @@ pub(super) fn config(
         return None;
     }
     Some(SinkConfig::Postgres(config))
+}
+
+/// `spec.options`; `None` when one of them can't be used.
+fn options(spec: &KollectDatabaseSinkSpec, reporter: &mut Reporter<'_>) -> Option<postgres::Options> {
+    let mut options = OptionsReader::new("postgres", &spec.common.options, reporter);
+    let second = Duration::from_secs(1);
+    let read = postgres::Options {
+        application_name: options.name("applicationName"),
+        connect_timeout: options.duration("connectTimeout", second..=LONGEST_CONNECT_TIMEOUT),
+        statement_timeout: options.duration("statementTimeout", second..=LONGEST_STATEMENT_TIMEOUT),
+    };
+    options.finish().then_some(read)
 }
 
 /// The connection string; `None` when there is none here.
@@ -110,74 +137,4 @@ fn dsn(
             None
         }
     }
-}
-
-/// TLS settings with their references resolved; `None` when they can't be.
-fn tls(
-    input: &Input,
-    name: &ResourceName,
-    spec: Option<&TlsSpec>,
-    reporter: &mut Reporter<'_>,
-) -> Option<TlsSettings> {
-    let Some(spec) = spec else { return Some(TlsSettings::default()) };
-    let insecure_skip_verify = spec.insecure_skip_verify;
-    if insecure_skip_verify && (spec.ca_bundle.is_some() || spec.ca_secret_ref.is_some()) {
-        // The backend says so too, but not before there is a Secret.
-        reporter.report(
-            "spec.tls",
-            reason::SPEC_INVALID,
-            "an authority is given, and certificates are not to be checked",
-            "drop insecureSkipVerify, or the authority",
-        );
-        return None;
-    }
-    let (field, reason, pem) = match (&spec.ca_bundle, &spec.ca_secret_ref) {
-        (None, None) => return Some(TlsSettings { insecure_skip_verify, ca_pem: None }),
-        (Some(_), Some(_)) => {
-            reporter.report(
-                "spec.tls",
-                reason::SPEC_INVALID,
-                "caBundle and caSecretRef exclude each other",
-                "give one of them",
-            );
-            return None;
-        }
-        (Some(bundle), None) => {
-            const FIELD: &str = "spec.tls.caBundle";
-            match BASE64.decode(bundle.split_ascii_whitespace().collect::<String>()) {
-                Ok(pem) => (FIELD, reason::SPEC_INVALID, pem),
-                Err(_) => {
-                    reporter.report(
-                        FIELD,
-                        reason::SPEC_INVALID,
-                        "the certificate authorities are not in base64",
-                        "encode the PEM file: `base64 -w0 ca.pem`",
-                    );
-                    return None;
-                }
-            }
-        }
-        (None, Some(reference)) => {
-            const FIELD: &str = "spec.tls.caSecretRef";
-            let what = "the certificate authorities as PEM";
-            let found = secrets::look_up(input, &name.namespace, FIELD, reference, &CA_KEYS, what, reporter);
-            let Lookup::Found(pem) = found else { return None };
-            (FIELD, reason::SECRET_INVALID, pem.to_vec())
-        }
-    };
-    let (message, remedy) = if pem.len() > MAX_CA {
-        (
-            format!("the certificate authorities have {} bytes", pem.len()),
-            format!("give at most {MAX_CA} bytes: only the authorities that sign the server's certificate"),
-        )
-    } else if !pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
-        (
-            "there is no certificate in PEM form".to_owned(),
-            "give the authorities as PEM: text that begins with `-----BEGIN CERTIFICATE-----`".to_owned(),
-        )
-    } else {
-        return Some(TlsSettings { insecure_skip_verify, ca_pem: Some(pem) });
-    };
-    reporter.report(field, reason, message, remedy);
-    None
 }

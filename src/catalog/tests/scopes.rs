@@ -30,6 +30,22 @@ kind: KollectTarget\nmetadata: {{namespace: a, name: t}}\nspec: {{profileRef: po
 }
 
 #[test]
+fn what_a_target_matches_is_told_apart_from_what_it_sees() {
+    for (scope, fields, matched, seen) in [
+        ("deniedNamespaces: [a]", "namespaceSelector: {matchLabels: {env: prod}}", Some("a b"), Some("b")),
+        ("allowedNamespaces: [c]", "excludedNamespaces: [b]", Some("a c"), Some("c")),
+        ("allowedNamespaces: [c]", "", None, Some("c")),
+        ("", "", None, None),
+    ] {
+        let plan = with(scope, fields);
+        let target = active(&plan, "t");
+        assert_eq!(target.matched.as_deref().map(|names| names.join(" ")).as_deref(), matched, "{scope}");
+        let selected = target.sight.selected().map(|names| names.collect::<Vec<_>>().join(" "));
+        assert_eq!(selected.as_deref(), seen, "{scope}");
+    }
+}
+
+#[test]
 fn what_a_target_sees_is_narrowed() {
     for (scope, fields, expected) in [
         ("", "", None),

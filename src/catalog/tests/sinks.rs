@@ -143,3 +143,127 @@ fn a_secret_that_cannot_be_read_is_not_said_to_be_missing() {
     let message = plan.problems[0].to_string();
     assert!(message.contains("forbidden") && message.contains("`get`"), "{message}");
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_client_certificate_comes_from_its_secret_and_is_never_shown() {
+    let with = |secret: &str| {
+        POSTGRES.replace("tls: {insecureSkipVerify: true}", "tls: {clientCertSecretRef: {name: me}}")
+            + "---\nkind: Secret\nmetadata: {namespace: a, name: me}\nstringData: "
+            + secret
+    };
+    const CERTIFICATE: &str = "'-----BEGIN CERTIFICATE----- canary-5e'";
+    const KEY: &str = "'-----BEGIN EC PRIVATE KEY----- canary-5e'";
+    let fine = with(&format!("{{tls.crt: {CERTIFICATE}, tls.key: {KEY}}}"));
+    assert!(wanted_secrets(&input(&fine)).contains(&ResourceName::new("a", "me")));
+    let planned = plan(&fine);
+    assert_eq!(briefly(&planned), [""; 0]);
+    assert!(!format!("{planned:?}").contains("canary"));
+    let renewed = plan(&fine.replace("CERTIFICATE----- canary-5e", "CERTIFICATE----- canary-5f"));
+    assert_ne!(
+        inventory(&planned, "i").bindings[0].config,
+        inventory(&renewed, "i").bindings[0].config,
+        "a renewed certificate is taken"
+    );
+    for (secret, says) in [
+        (format!("{{tls.crt: {CERTIFICATE}}}"), "tls.key"),
+        (format!("{{tls.key: {KEY}}}"), "tls.crt"),
+        (
+            format!("{{tls.crt: {CERTIFICATE}, tls.key: canary-5e}}"),
+            "no private key in PEM form under `tls.key`",
+        ),
+        (format!("{{tls.crt: canary-5e, tls.key: {KEY}}}"), "no certificate in PEM form under `tls.crt`"),
+    ] {
+        let plan = plan(&with(&secret));
+        let problem = &plan.problems[0];
+        let (field, reason) = (problem.field.as_str(), problem.reason);
+        assert_eq!((field, reason), ("spec.tls.clientCertSecretRef", "SecretInvalid"), "{says}");
+        assert!(problem.message.contains(says) && !problem.message.contains("canary"), "{problem}");
+    }
+}
+
+const NAMED: &str = "
+kind: KollectDatabaseSink
+metadata: {namespace: a, name: files}
+spec:
+  type: sqlite
+  endpoint: /x/inventory.db
+  cluster: East
+  provisioning: {naming: {template: '{cluster}_{namespace}_{name}'}}
+---
+kind: KollectInventory
+metadata: {namespace: a, name: web.apps}
+spec: {databaseSinkRefs: [files]}
+---
+kind: KollectInventory
+metadata: {namespace: a, name: web-apps}
+spec: {databaseSinkRefs: [files]}
+---
+kind: KollectInventory
+metadata: {namespace: a, name: jobs}
+spec: {databaseSinkRefs: [files]}
+";
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_template_names_the_table_of_each_inventory() {
+    let plan = plan(NAMED);
+    let planned = &plan.sinks[&sink(SinkFamily::Database, "files")];
+    assert_eq!(planned.destination.as_deref(), Some("sqlite /x/inventory.db {cluster}_{namespace}_{name}"));
+    let goes_to = |name: &str| inventory(&plan, name).bindings[0].config.describe();
+    assert_eq!(goes_to("jobs"), "sqlite /x/inventory.db East_a_jobs");
+    // Two that come out the same share a table, as they would without a template; their bindings tell them apart.
+    assert_eq!(goes_to("web.apps"), "sqlite /x/inventory.db East_a_web_apps");
+    assert_eq!(goes_to("web-apps"), goes_to("web.apps"));
+    let name = |name: &str| inventory(&plan, name).bindings[0].name.clone();
+    assert_ne!(name("web-apps"), name("web.apps"));
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn two_sinks_that_lead_one_inventory_to_one_table_are_told() {
+    let twice = NAMED.replace("databaseSinkRefs: [files]", "databaseSinkRefs: [files, other]")
+        + "---
+kind: KollectDatabaseSink
+metadata: {namespace: a, name: other}
+spec: {type: sqlite, endpoint: /x/inventory.db, cluster: East, sqlite: {table: East_a_jobs}}
+";
+    let said = briefly(&plan(&twice));
+    assert_eq!(said, ["KollectInventory a/jobs spec.databaseSinkRefs[1] SameDestination"]);
+}
+
+#[test]
+fn a_window_and_fields_without_effect_reach_the_plan() {
+    let plan = plan(
+        "
+kind: KollectDatabaseSink
+metadata: {namespace: a, name: db}
+spec: {type: sqlite, endpoint: /x/inventory.db, layout: {mode: split}}
+---
+kind: KollectSnapshotSink
+metadata: {namespace: a, name: files}
+spec: {type: local, endpoint: /x/files}
+---
+kind: KollectInventory
+metadata: {namespace: a, name: i}
+spec:
+  databaseSinkRefs: [{name: db, coalesceWindow: 1h, maxExportBytes: 1}]
+  snapshotSinkRefs: [files]
+  maxExportBytes: 1024
+  httpEndpoint: {enabled: true, port: 8080}
+",
+    );
+    let bindings = &inventory(&plan, "i").bindings;
+    let windows: Vec<_> = bindings.iter().map(|binding| binding.coalesce_window.as_secs()).collect();
+    // Nothing that has no effect keeps anything from being exported.
+    assert_eq!(windows, [3600, 0]);
+    assert_eq!(
+        briefly(&plan),
+        [
+            "KollectDatabaseSink a/db spec.layout NoEffect",
+            "KollectInventory a/i spec.httpEndpoint NoEffect",
+            "KollectInventory a/i spec.maxExportBytes NoEffect",
+        ]
+    );
+    assert!(plan.problems.iter().all(|problem| problem.is_warning() && !problem.is_refused()));
+}

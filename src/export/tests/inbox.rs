@@ -92,7 +92,7 @@ fn changes_of_few_rows_take_little_room_however_many_come() {
 #[tokio::test]
 async fn only_the_last_request_for_a_look_counts() {
     let (server, world, stop) = (Server::default(), World::hydrated(), CancellationToken::new());
-    let inbox = Inbox::new(&server.rows("x"));
+    let inbox = Inbox::new(&server.rows("x"), Duration::ZERO);
     let (first, second, third) = (inbox.ask(), inbox.ask(), inbox.ask());
     assert!(!first.is_wanted() && !second.is_wanted() && third.is_wanted());
     drop(first);

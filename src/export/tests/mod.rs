@@ -8,6 +8,7 @@ mod faults;
 mod inbox;
 mod model;
 mod server;
+mod window;
 mod world;
 
 use std::sync::Arc;
@@ -20,7 +21,11 @@ use super::Options;
 /// Long enough for every test; virtual.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-const OPTIONS: Options = Options { min_interval: Duration::ZERO, drain_timeout: Duration::from_secs(10) };
+const OPTIONS: Options = Options {
+    min_interval: Duration::ZERO,
+    coalesce_window: Duration::ZERO,
+    drain_timeout: Duration::from_secs(10),
+};
 
 fn target(name: &str) -> TargetName {
     TargetName::new("team", name)

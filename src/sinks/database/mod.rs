@@ -18,6 +18,8 @@
 //! 4. `before` in the change log is what the table held, read in the same transaction; never what the sender believed.
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod naming;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod position;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod table;
@@ -27,5 +29,7 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use naming::{Table, TableNaming};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use table::TableName;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::sinks::ConfigError;
 
 /// Postgres cuts identifiers off at 63 bytes; the longest suffix that is put behind a table's name has 8.
-const LONGEST: usize = 63 - "_changes".len();
+pub(super) const LONGEST: usize = 63 - "_changes".len();
 
 /// The name of the row table; those of its companions derive from it.
 #[derive(Clone, Debug, PartialEq, Eq)]

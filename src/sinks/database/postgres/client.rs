@@ -33,7 +33,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// The limits see to it that no lock outlives a writer that vanished, or that was stopped in the middle of a batch: its
 /// successor waits for no more than the one on idle transactions, in which nothing of ours ever takes seconds. The
 /// planner is told to go by the primary key always: a batch names rows, and a plan that was made while the table was still empty would read all of it for each.
-const SESSION: &str = "SET statement_timeout = '300s'; SET lock_timeout = '60s'; \
+const SESSION: &str = "SET lock_timeout = '60s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET jit = off; SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
@@ -145,7 +145,10 @@ pub async fn probe(config: &Config) -> Result<(), SinkError> {
         let _connection = AbortOnDropHandle::new(tokio::spawn(async { _ = connection.await }));
         let failed = |error: tokio_postgres::Error| looking.failed(&error);
         let transaction = client.build_transaction().read_only(true).start().await.map_err(failed)?;
-        schema::verify(&transaction, config).await?;
+        // Which tables there are to be depends on the inventory; each binding looks at its own.
+        if config.has_one_table() {
+            schema::verify(&transaction, config).await?;
+        }
         transaction.rollback().await.map_err(failed)
     };
     in_time(config, attempt).await
@@ -178,7 +181,9 @@ impl Session {
         // Whatever ends the connection, the statement under way hears of it.
         let connection = AbortOnDropHandle::new(tokio::spawn(async { _ = connection.await }));
         let failed = |error: tokio_postgres::Error| connecting.failed(&error);
-        client.batch_execute(SESSION).await.map_err(failed)?;
+        let statement_timeout = config.statement_timeout().as_millis();
+        let session = format!("SET statement_timeout = {statement_timeout}; {SESSION}");
+        client.batch_execute(&session).await.map_err(failed)?;
         let transaction = client.transaction().await.map_err(failed)?;
         schema::prepare(&transaction, config, config.provisioning() == Provisioning::Ensure).await?;
         transaction.commit().await.map_err(failed)?;

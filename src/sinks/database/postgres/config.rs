@@ -7,13 +7,16 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::sinks::config::{DeletionPolicy, Provisioning, TlsSettings};
-use crate::sinks::database::TableName;
 use crate::sinks::database::table::check_identifier;
+use crate::sinks::database::{Table, TableName, TableNaming};
 use crate::sinks::place::At;
-use crate::sinks::{ConfigError, EndpointPolicy, Refused};
+use crate::sinks::{BindingName, ConfigError, EndpointPolicy, Refused};
 
 /// How long a server may take to answer a connection attempt, where the connection string does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one statement may take, where the settings do not say.
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// After how long without an acknowledgement a connection counts as lost, where the connection string does not say.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,8 +41,8 @@ pub struct Settings {
     pub dsn: String,
     /// `spec.postgres.schema`; default `public`.
     pub schema: Option<String>,
-    /// `spec.postgres.table`.
-    pub table: String,
+    /// `spec.postgres.table`, or the template of names.
+    pub table: TableNaming,
     /// `spec.provisioning.mode`.
     pub provisioning: Provisioning,
     /// `spec.tls`.
@@ -48,6 +51,19 @@ pub struct Settings {
     pub deletion_policy: Option<DeletionPolicy>,
     /// What may be connected to.
     pub endpoints: EndpointPolicy,
+    /// `spec.options`.
+    pub options: Options,
+}
+
+/// Further settings, which count before what the connection string says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `applicationName`: how the sessions are called in `pg_stat_activity`; default `kollect`.
+    pub application_name: Option<String>,
+    /// `connectTimeout`: how long one server may take to answer a connection attempt; default 10 s.
+    pub connect_timeout: Option<Duration>,
+    /// `statementTimeout`: how long one statement may take; default 5 min.
+    pub statement_timeout: Option<Duration>,
 }
 
 impl fmt::Debug for Settings {
@@ -60,6 +76,7 @@ impl fmt::Debug for Settings {
             .field("tls", &self.tls)
             .field("deletion_policy", &self.deletion_policy)
             .field("endpoints", &self.endpoints)
+            .field("options", &self.options)
             .finish()
     }
 }
@@ -80,12 +97,13 @@ pub enum Verification {
 pub struct Config {
     dsn: Box<tokio_postgres::Config>,
     schema: String,
-    table: TableName,
+    table: Table,
     provisioning: Provisioning,
     tls: TlsSettings,
     verification: Verification,
     deletion_policy: DeletionPolicy,
     endpoints: EndpointPolicy,
+    statement_timeout: Duration,
 }
 
 /// One of the servers that a connection string names.
@@ -110,7 +128,7 @@ impl Config {
     /// # Errors
     /// Names the first field that can't be used; never a part of the connection string that could be a secret.
     pub fn new(settings: Settings) -> Result<Self, ConfigError> {
-        let table = TableName::new("spec.postgres.table", &settings.table)?;
+        let table = Table::new("spec.postgres.table", &settings.table)?;
         let schema = settings.schema.unwrap_or_else(|| "public".to_owned());
         check_identifier("spec.postgres.schema", &schema)?;
         if settings.tls.insecure_skip_verify && settings.tls.ca_pem.is_some() {
@@ -121,7 +139,10 @@ impl Config {
             });
         }
         let (mut dsn, mode) = parse(&settings.dsn)?;
-        if dsn.get_connect_timeout().is_none() {
+        let Options { application_name, connect_timeout, statement_timeout } = settings.options;
+        if let Some(timeout) = connect_timeout {
+            dsn.connect_timeout(timeout);
+        } else if dsn.get_connect_timeout().is_none() {
             dsn.connect_timeout(CONNECT_TIMEOUT);
         }
         if dsn.get_tcp_user_timeout().is_none() {
@@ -130,7 +151,9 @@ impl Config {
         if dsn.get_keepalives_idle() > KEEPALIVE_IDLE {
             dsn.keepalives_idle(KEEPALIVE_IDLE);
         }
-        if dsn.get_application_name().is_none() {
+        if let Some(name) = application_name {
+            dsn.application_name(name);
+        } else if dsn.get_application_name().is_none() {
             dsn.application_name("kollect");
         }
         let verification = match mode {
@@ -151,7 +174,14 @@ impl Config {
             verification,
             deletion_policy: settings.deletion_policy.unwrap_or(DeletionPolicy::Delete),
             endpoints: settings.endpoints,
+            statement_timeout: statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
         })
+    }
+
+    /// The settings with the table of one binding.
+    #[must_use]
+    pub fn bound_to(&self, binding: &BindingName) -> Self {
+        Self { table: self.table.of(binding), ..self.clone() }
     }
 
     /// Checks every server that the connection string names, as far as that can be done without asking anybody.
@@ -193,7 +223,7 @@ impl Config {
 
     /// The destination for humans, without credentials: `postgres db.example:5432/inventory public.rows`.
     pub fn describe(&self) -> String {
-        format!("postgres {} {}.{}", self.server(), self.schema, self.table)
+        format!("postgres {} {}.{}", self.server(), self.schema, self.table.describe())
     }
 
     /// The server and database for humans: `db.example:5432/inventory`.
@@ -208,7 +238,7 @@ impl Config {
             hosts: self.hosts().collect(),
             database: self.database().to_owned(),
             schema: self.schema.clone(),
-            table: self.table.as_str().to_owned(),
+            table: self.table.name().as_str().to_owned(),
         }
     }
 
@@ -249,7 +279,17 @@ impl Config {
 
     /// The row table.
     pub fn table(&self) -> &TableName {
-        &self.table
+        self.table.name()
+    }
+
+    /// Whether the row table is one, and not another for each binding.
+    pub fn has_one_table(&self) -> bool {
+        self.table.is_one()
+    }
+
+    /// How long one statement may take.
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
     }
 
     /// What may be created.
@@ -310,12 +350,13 @@ fn parse(dsn: &str) -> Result<(tokio_postgres::Config, Mode), ConfigError> {
             "write an `@` of the user, the password or the database as `%40`, a `/` as `%2F`, a `?` as `%3F`",
         ));
     }
-    for option in ["sslrootcert", "sslcert", "sslkey"] {
+    for (option, remedy) in [
+        ("sslrootcert", "take it out and put the authority into spec.tls.caBundle or spec.tls.caSecretRef"),
+        ("sslcert", "take it out and name a Secret with the certificate in spec.tls.clientCertSecretRef"),
+        ("sslkey", "take it out and name a Secret with the key in spec.tls.clientCertSecretRef"),
+    ] {
         if has_option(dsn, option) {
-            return Err(error(
-                &format!("the connection string has `{option}`, which names a file"),
-                "take it out and put the authority into spec.tls.caBundle or spec.tls.caSecretRef",
-            ));
+            return Err(error(&format!("the connection string has `{option}`, which names a file"), remedy));
         }
     }
     let (dsn, mode) = match take_option(dsn, "sslmode") {

@@ -35,5 +35,5 @@ mod tests;
 mod tls;
 
 pub use client::{Client, probe};
-pub use config::{Config, Settings, Verification};
+pub use config::{Config, Options, Settings, Verification};
 pub use schema::definitions;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kollect_dataflows::data::{Gvk, Row, RowParts, TargetName};
 
-use super::config::{Config, Settings, Verification};
+use super::config::{Config, Options, Settings, Verification};
 use super::encode::{chunks, notification, quote};
 use super::error::without_quoted;
 use super::schema::definitions;
@@ -16,11 +16,12 @@ fn settings(dsn: &str) -> Settings {
     Settings {
         dsn: dsn.to_owned(),
         schema: None,
-        table: "rows".to_owned(),
+        table: "rows".into(),
         provisioning: Provisioning::Ensure,
         tls: TlsSettings::default(),
         deletion_policy: None,
         endpoints: EndpointPolicy::default(),
+        options: Options::default(),
     }
 }
 
@@ -74,12 +75,12 @@ fn sslmode_decides_what_is_checked() {
         }
     }
     let with_authority = Settings {
-        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(b"pem".to_vec()) },
+        tls: TlsSettings { insecure_skip_verify: false, ca_pem: Some(b"pem".to_vec()), client: None },
         ..settings("postgres://h/d")
     };
     assert_eq!(Config::new(with_authority).unwrap().verification(), AuthorityAndHost);
     let insecure = Settings {
-        tls: TlsSettings { insecure_skip_verify: true, ca_pem: None },
+        tls: TlsSettings { insecure_skip_verify: true, ..TlsSettings::default() },
         ..settings("postgres://h/d?sslmode=verify-full")
     };
     assert_eq!(Config::new(insecure).unwrap().verification(), Nothing);
@@ -130,9 +131,9 @@ fn an_at_sign_may_stand_in_user_and_password_when_encoded_and_in_options() {
 fn rejects_names_and_tls_settings_with_the_field() {
     let field = |settings: Settings| Config::new(settings).unwrap_err().field;
     let dsn = "postgres://h/d";
-    assert_eq!(field(Settings { table: "a.b".to_owned(), ..settings(dsn) }), "spec.postgres.table");
+    assert_eq!(field(Settings { table: "a.b".into(), ..settings(dsn) }), "spec.postgres.table");
     assert_eq!(field(Settings { schema: Some("a\"b".to_owned()), ..settings(dsn) }), "spec.postgres.schema");
-    let tls = TlsSettings { insecure_skip_verify: true, ca_pem: Some(Vec::new()) };
+    let tls = TlsSettings { insecure_skip_verify: true, ca_pem: Some(Vec::new()), client: None };
     assert_eq!(field(Settings { tls, ..settings(dsn) }), "spec.tls");
 }
 

@@ -6,12 +6,12 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::{Config, Verification};
-use crate::sinks::SinkError;
+use crate::sinks::{ClientCertificate, SinkError};
 
 /// The TLS side of a connection.
 pub(super) fn connector(config: &Config) -> Result<MakeRustlsConnect, SinkError> {
@@ -24,8 +24,38 @@ pub(super) fn connector(config: &Config) -> Result<MakeRustlsConnect, SinkError>
         Verification::Authority => Arc::new(AnyHost(trusted(config, provider)?)),
         Verification::AuthorityAndHost => trusted(config, provider)?,
     };
-    let client = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let client = match &config.tls().client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let (chain, key) = shown(client)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| unusable(&format!("certificate and key do not go together ({error})")))?
+        }
+    };
     Ok(MakeRustlsConnect::new(client))
+}
+
+/// What is shown to a server that asks for a certificate. What the parser says could quote the key, so it is left out.
+fn shown(
+    client: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SinkError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&client.certificate_pem).collect();
+    let chain = chain.map_err(|_| unusable("tls.crt is not PEM"))?;
+    if chain.is_empty() {
+        return Err(unusable("tls.crt holds no certificate"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&client.key_pem)
+        .map_err(|_| unusable("tls.key holds no private key as PEM"))?;
+    Ok((chain, key))
+}
+
+fn unusable(what: &str) -> SinkError {
+    SinkError::Terminal {
+        message: format!("the client certificate can't be used: {what}"),
+        hint: "check the Secret that spec.tls.clientCertSecretRef names".to_owned(),
+    }
 }
 
 fn broken(message: String) -> SinkError {

@@ -19,9 +19,6 @@ use crate::sinks::database::position::Position;
 use crate::sinks::path::place_for;
 use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
 
-/// How long to wait for other writers of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How many rows are handed over at a time when rows are read.
 const READ_ROWS: usize = 256;
 
@@ -130,8 +127,9 @@ fn look(config: &Config) -> Result<(), SinkError> {
     })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| doing.failed(&error))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| doing.failed(&error))?;
-    schema::verify(&connection, config)
+    connection.busy_timeout(config.busy_timeout()).map_err(|error| doing.failed(&error))?;
+    // Which tables there are to be depends on the inventory; each binding looks at its own.
+    if config.has_one_table() { schema::verify(&connection, config) } else { Ok(()) }
 }
 
 fn no_file(config: &Config) -> SinkError {
@@ -149,7 +147,7 @@ fn read_rows(
 ) -> Result<Position, SinkError> {
     let doing = Doing { config, what: "reading rows" };
     let read = || -> rusqlite::Result<Position> {
-        let connection = open_existing(config.path())?;
+        let connection = open_existing(config)?;
         let sql = Statements::new(config.table());
         // One state of the table for both statements.
         connection.execute_batch("BEGIN")?;
@@ -179,12 +177,12 @@ fn read_rows(
     read().map_err(|error| doing.failed(&error))
 }
 
-fn open_existing(path: &Path) -> rusqlite::Result<Connection> {
+fn open_existing(config: &Config) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
-        path,
+        config.path(),
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_timeout(config.busy_timeout())?;
     // There may be no directory for temporary files: the root of a container's file system is often read-only.
     connection.execute_batch("PRAGMA temp_store = MEMORY")?;
     Ok(connection)
@@ -194,13 +192,13 @@ fn open_existing(path: &Path) -> rusqlite::Result<Connection> {
 ///
 /// The switch turns a reader into a writer, and where somebody else is about to do the same SQLite does not wait as it does
 /// elsewhere: the two would wait for each other. So the one that is refused steps back and tries again.
-fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let begin = Instant::now();
     loop {
         match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
             Err(error)
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && begin.elapsed() < BUSY_TIMEOUT =>
+                    && begin.elapsed() < patience =>
             {
                 std::thread::sleep(Duration::from_millis(fastrand::u64(1..20)));
             }
@@ -264,8 +262,8 @@ impl File {
             return Err(no_file(&config));
         }
         let mut connection = Connection::open_with_flags(config.path(), flags).map_err(failed)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        use_wal(&connection)
+        connection.busy_timeout(config.busy_timeout()).map_err(failed)?;
+        use_wal(&connection, config.busy_timeout())
             .and_then(|()| {
                 connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864")
             })

@@ -11,9 +11,10 @@ use crate::sinks::{Provisioning, SinkError};
 fn settings(endpoint: &str) -> Settings {
     Settings {
         endpoint: endpoint.to_owned(),
-        table: "rows".to_owned(),
+        table: "rows".into(),
         provisioning: Provisioning::Ensure,
         deletion_policy: None,
+        busy_timeout: None,
     }
 }
 
