@@ -18,6 +18,8 @@ mod connection_tests;
 mod explain;
 #[path = "pipeline/kollect.rs"]
 mod kollect_binary;
+#[path = "pipeline/live.rs"]
+mod live;
 #[path = "pipeline/operator.rs"]
 mod operator;
 #[path = "sources/proxy.rs"]
