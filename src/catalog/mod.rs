@@ -15,6 +15,7 @@
 //! else goes on. What is there but can't be used is held as it was: a target keeps its rows, an inventory is neither
 //! written nor removed from anywhere, what went to a sink stays there. Only what is known to be gone is taken back.
 
+mod alike;
 mod connection_tests;
 mod fields;
 mod input;
