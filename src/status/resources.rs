@@ -96,6 +96,10 @@ pub fn statuses(
     statuses
 }
 
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 fn json(status: &impl Serialize) -> Value {
     // Our own types can be written as JSON.
     serde_json::to_value(status).unwrap_or_default()
@@ -120,6 +124,15 @@ impl All<'_> {
         Some((first.reason.to_owned(), message))
     }
 
+    /// Why a target is held, and what to do about it, where that is known.
+    fn held(&self, name: &ResourceName, reason: &str, message: &str) -> Why {
+        let resource = ResourceRef::target(name);
+        let problem = self.plan.problems_of(&resource).find(|problem| problem.reason == reason);
+        let text =
+            problem.map(|problem| format!("{}: {}; {}", problem.field, problem.message, problem.remedy));
+        (reason.to_owned(), text.unwrap_or_else(|| message.to_owned()))
+    }
+
     fn profile(&self, name: &ResourceName, generation: Option<i64>) -> ProfileStatus {
         let mut conditions = Conditions::new(generation, self.now);
         let targets = self.plan.profiles.get(name).map(|profile| profile.targets).unwrap_or_default();
@@ -127,7 +140,7 @@ impl All<'_> {
         sink_conditions(
             &mut conditions,
             problem,
-            ("Compiled", format!("compiles; {targets} targets use it")),
+            ("Compiled", format!("compiles; used by {}", count(targets, "target"))),
         );
         ProfileStatus {
             observed_generation: generation,
@@ -141,7 +154,7 @@ impl All<'_> {
         let report = self.report.engine.targets.get(&target).cloned().unwrap_or_default();
         let mut conditions = Conditions::new(generation, self.now);
         let problem = match self.plan.targets.get(&target) {
-            Some(TargetPlan::Held { reason, message }) => Some(((*reason).to_owned(), message.clone())),
+            Some(TargetPlan::Held { reason, message }) => Some(self.held(name, reason, message)),
             _ => self.problem(&ResourceRef::target(name)),
         };
         target_conditions(&mut conditions, problem, &report);
