@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "pipeline/bad_input.rs"]
+mod bad_input;
 #[path = "sources/cluster.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod cluster;
@@ -25,7 +27,11 @@ mod operator;
 #[path = "sources/proxy.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod proxy;
+#[path = "pipeline/scale.rs"]
+mod scale;
 #[path = "pipeline/scopes.rs"]
 mod scopes;
 #[path = "sinks/server.rs"]
 mod server;
+#[path = "pipeline/tables.rs"]
+mod tables;

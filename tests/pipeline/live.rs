@@ -78,9 +78,7 @@ async fn an_edited_selector_or_profile_counts_for_what_is_there() {
     world.profile(json!([{"name": "v", "path": "$.data.v", "type": "int"}])).await;
     world.expect(&[r#"maps shop/b {"v": 2}"#, r#"maps shop/c {"v": 3}"#]).await;
     world.target("maps", json!({"includedNamespaces": ["shop"]})).await;
-    world
-        .expect(&[r#"maps shop/a {"v": 1}"#, r#"maps shop/b {"v": 2}"#, r#"maps shop/c {"v": 3}"#])
-        .await;
+    world.expect(&[r#"maps shop/a {"v": 1}"#, r#"maps shop/b {"v": 2}"#, r#"maps shop/c {"v": 3}"#]).await;
     let spec = json!({"targetGVK": {"version": "v1", "kind": "Secret"}, "attributes": [{"name": "n", "path": "$.metadata.name"}]});
     world.apply("KollectProfile", "maps", spec).await;
     world.expect(&[r#"maps shop/db {"n": "db"}"#]).await;
@@ -126,7 +124,12 @@ async fn a_target_that_looks_nowhere_collects_nothing() {
         world.expect(&[r#"maps shop/a {"v": "1"}"#]).await;
     }
     // A scope can leave nothing too.
-    world.target("maps", json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}})).await;
+    world
+        .target(
+            "maps",
+            json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}),
+        )
+        .await;
     world.apply("KollectScope", "limits", json!({"allowedNamespaces": ["east"]})).await;
     world.expect(&[]).await;
     // Namespaces that come, are relabelled and are named so after all.

@@ -423,7 +423,7 @@ async fn a_kind_that_comes_later_is_waited_for_and_holds_nothing_up() {
 }
 
 /// Our definitions, with another one in place of one.
-async fn redefine(world: &World, name: &str, change: impl Fn(&mut Value)) {
+pub(crate) async fn redefine(world: &World, name: &str, change: impl Fn(&mut Value)) {
     let all = kollect::api::crds().into_iter().map(|crd| serde_json::to_value(crd).unwrap());
     for mut crd in all.filter(|crd| crd["metadata"]["name"] == name) {
         change(&mut crd);
