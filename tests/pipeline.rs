@@ -7,6 +7,8 @@
 
 #[path = "pipeline/bad_input.rs"]
 mod bad_input;
+#[path = "pipeline/cleanup.rs"]
+mod cleanup;
 #[path = "sources/cluster.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod cluster;
@@ -35,3 +37,5 @@ mod scopes;
 mod server;
 #[path = "pipeline/tables.rs"]
 mod tables;
+#[path = "pipeline/tenancy.rs"]
+mod tenancy;

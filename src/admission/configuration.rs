@@ -2,7 +2,7 @@
 //!
 //! Only resources of our own group are ever sent, and of these only new objects and changed specs: the API server evaluates
 //! `matchConditions` itself, so finalizers, labels, status and deletion don't even need a webhook that runs. No namespace
-//! is excluded: nothing that a cluster or this operator needs to start is of our group, and an exclusion
+//! that the operator is for is excluded: nothing that a cluster or this operator needs to start is of our group, and an exclusion
 //! would be a way around the check.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::{FailurePolicy, Location, Options, PATH};
+use super::{FailurePolicy, Limits, Location, Options, PATH};
 use crate::api;
 
 /// The label that says who keeps a resource, and what it says of ours.
@@ -42,6 +42,7 @@ pub(super) struct Configuration {
     client: Value,
     resources: Vec<String>,
     failure_policy: &'static str,
+    limits: Limits,
     /// The version that was applied last.
     applied: Option<String>,
 }
@@ -62,6 +63,7 @@ impl Configuration {
                 FailurePolicy::Ignore => "Ignore",
                 FailurePolicy::Fail => "Fail",
             },
+            limits: options.limits.clone(),
             applied: None,
         }
     }
@@ -90,6 +92,14 @@ impl Configuration {
         }
         let conditions =
             CONDITIONS.map(|(name, expression)| json!({ "name": name, "expression": expression }));
+        let Limits { namespaces, namespaced_only } = &self.limits;
+        let mut selector = json!({});
+        if !namespaces.is_empty() {
+            // The API server sets this label, and nobody can change it.
+            let key = "kubernetes.io/metadata.name";
+            selector =
+                json!({ "matchExpressions": [{ "key": key, "operator": "In", "values": namespaces }] });
+        }
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",
@@ -107,8 +117,9 @@ impl Configuration {
                     "operations": ["CREATE", "UPDATE"],
                     // Without the status: that is the operator's own.
                     "resources": self.resources,
-                    "scope": "*",
+                    "scope": if *namespaced_only { "Namespaced" } else { "*" },
                 }],
+                "namespaceSelector": selector,
                 "matchConditions": conditions,
                 "clientConfig": client,
             }],

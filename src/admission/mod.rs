@@ -18,6 +18,8 @@
 //! - **Nothing depends on it.** Without the webhook the catalog says the same, and the operator holds what is refused; so
 //!   the failure policy is `Ignore` unless it is asked to be otherwise, and even with `Fail` the API server itself
 //!   passes by changes of metadata.
+//! - **Every operator judges its own**: one that is for some namespaces grants what lies elsewhere unread, and is not even sent it. In
+//!   tenant mode resources of the cluster are not sent either; one that comes all the same is refused.
 //! - Every replica serves, with one certificate authority.
 
 mod certificate;
@@ -30,6 +32,7 @@ mod surroundings;
 mod tests;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,6 +66,17 @@ pub struct Options {
     pub certificates: Certificates,
     /// What the API server does when the webhook does not answer.
     pub failure_policy: FailurePolicy,
+    /// Which resources are sent at all.
+    pub limits: Limits,
+}
+
+/// Which resources are sent to the webhook: those that its operator is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The namespaces; all when there are none here.
+    pub namespaces: BTreeSet<String>,
+    /// Whether resources of the cluster are left out: no selector of namespaces does that.
+    pub namespaced_only: bool,
 }
 
 /// Where the API server finds the webhook.
@@ -243,7 +257,17 @@ impl Webhook {
     /// Whether it can answer: it has a certificate, and knows the resources of the cluster. For readiness; whether the process
     /// lives has nothing to do with it.
     pub fn is_ready(&self) -> bool {
-        self.serving.has_certificate() && self.inputs.borrow().is_some()
+        self.has_certificate() && self.inputs.borrow().is_some()
+    }
+
+    /// Whether it has a certificate.
+    pub fn has_certificate(&self) -> bool {
+        self.serving.has_certificate()
+    }
+
+    /// Waits until it has a certificate.
+    pub async fn certified(&self) {
+        self.serving.certified().await;
     }
 }
 

@@ -19,8 +19,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::api::{KollectTarget, SinkRef, TargetFilter};
-use crate::catalog::{Input, ResourceName, ResourceRef, SinkFamily, SinkName, wanted_secrets};
+use crate::api::{KollectTarget, TargetFilter};
+use crate::catalog::{
+    Input, ResourceName, ResourceRef, SinkFamily, SinkName, sink_references, wanted_secrets,
+};
 
 /// The input with a resource in place of the one of its name, and without what does not concern it. `None` when plans don't
 /// depend on its kind.
@@ -105,7 +107,7 @@ fn kept(input: &Input, resource: &ResourceRef) -> Kept {
             let Some(inventory) = input.inventories.get(name) else { return kept };
             let spec = &inventory.spec;
             let lists = [&spec.database_sink_refs, &spec.snapshot_sink_refs, &spec.event_sink_refs];
-            kept.sinks = sinks(lists, &name.namespace, false);
+            kept.sinks = sink_references(lists, &name.namespace, false);
             kept.targets_of = Some(name.namespace.clone());
             if !spec.rollups.is_empty() {
                 let near = input.targets.iter().filter(|(other, _)| other.namespace == name.namespace);
@@ -116,7 +118,7 @@ fn kept(input: &Input, resource: &ResourceRef) -> Kept {
             let Some(inventory) = input.cluster_inventories.get(name) else { return kept };
             let spec = &inventory.spec;
             let lists = [&spec.database_sink_refs, &spec.snapshot_sink_refs, &spec.event_sink_refs];
-            kept.sinks = sinks(lists, &spec.sink_namespace, true);
+            kept.sinks = sink_references(lists, &spec.sink_namespace, true);
             kept.targets_of = Some(String::new());
             let of_targets = input.cluster_targets.values().map(|target| &target.spec.profile_ref);
             let of_targets = of_targets.filter(|_| !spec.rollups.is_empty());
@@ -142,22 +144,6 @@ fn kept(input: &Input, resource: &ResourceRef) -> Kept {
         _ => {}
     }
     kept
-}
-
-/// The sinks that an inventory names, in the order of [`SinkFamily::ALL`].
-fn sinks(lists: [&Vec<SinkRef>; 3], namespace: &str, of_cluster: bool) -> BTreeSet<SinkName> {
-    let named = SinkFamily::ALL
-        .into_iter()
-        .zip(lists)
-        .flat_map(|(family, list)| list.iter().map(move |reference| (family, reference)));
-    let namespace_of =
-        |reference: &SinkRef| reference.namespace().filter(|_| of_cluster).unwrap_or(namespace).to_owned();
-    named
-        .map(|(family, reference)| {
-            let name = ResourceName::new(namespace_of(reference), reference.name());
-            SinkName { family, name }
-        })
-        .collect()
 }
 
 fn profile_of(name: &ResourceName, target: &KollectTarget) -> ResourceName {

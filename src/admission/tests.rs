@@ -10,7 +10,7 @@ use super::certificate::{Issued, issue, key, lasts};
 use super::configuration::Configuration;
 use super::surroundings::surroundings;
 use super::verdict::{Verdict, verdict};
-use super::{Certificates, FailurePolicy, Location, Options, Rotation, review};
+use super::{Certificates, FailurePolicy, Limits, Location, Options, Rotation, review};
 use crate::catalog::{Input, Problem, ResourceName, ResourceRef, SecretData};
 
 fn resource(kind: &str, name: &str, spec: &Value) -> Value {
@@ -387,11 +387,13 @@ fn the_configuration_names_resources_of_our_group_only_and_no_status() {
         name: "hook".to_owned(),
         certificates: Certificates::Own(Rotation::default()),
         failure_policy: FailurePolicy::default(),
+        limits: Limits::default(),
     };
     let configuration = Configuration::new(&options);
     let webhook = configuration.body(Some(b"pem")).pointer("/webhooks/0").unwrap().clone();
     assert_eq!(webhook["failurePolicy"], "Ignore");
     assert_eq!(webhook["clientConfig"]["caBundle"], "cGVt");
+    assert_eq!((&webhook["namespaceSelector"], &webhook["rules"][0]["scope"]), (&json!({}), &json!("*")));
     assert_eq!(webhook["rules"].as_array().unwrap().len(), 1);
     assert_eq!(webhook["rules"][0]["apiGroups"], json!(["kollect.dev"]));
     assert_eq!(webhook["rules"][0]["operations"], json!(["CREATE", "UPDATE"]));
@@ -411,4 +413,46 @@ fn the_configuration_names_resources_of_our_group_only_and_no_status() {
     assert_eq!(body.pointer("/webhooks/0/clientConfig/caBundle"), None);
     let _: Arc<k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration> =
         Arc::new(serde_json::from_value(body).unwrap());
+}
+
+#[test]
+fn the_configuration_of_a_tenant_has_the_api_server_send_what_is_the_tenants() {
+    let options = Options {
+        address: "127.0.0.1:9443".parse().unwrap(),
+        location: Location::service("team-a/kollect").unwrap(),
+        name: "hook".to_owned(),
+        certificates: Certificates::Own(Rotation::default()),
+        failure_policy: FailurePolicy::default(),
+        limits: Limits { namespaces: ["a", "b"].map(str::to_owned).into(), namespaced_only: true },
+    };
+    let webhook = Configuration::new(&options).body(None).pointer("/webhooks/0").unwrap().clone();
+    let selected = json!({ "key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a", "b"] });
+    assert_eq!(webhook["namespaceSelector"], json!({ "matchExpressions": [selected] }));
+    assert_eq!(webhook["rules"][0]["scope"], "Namespaced");
+}
+
+#[test]
+fn a_tenants_webhook_refuses_resources_of_the_cluster_and_leaves_those_of_others_alone() {
+    let mut input = Input::default();
+    input.options.watch_namespaces = ["team-a".to_owned()].into();
+    input.options.tenant_mode = true;
+    let spec = json!({ "profileRef": "" });
+    let target = |namespace: &str| {
+        let object = json!({
+            "apiVersion": "kollect.dev/v1alpha1", "kind": "KollectTarget",
+            "metadata": { "namespace": namespace, "name": "t" }, "spec": spec,
+        });
+        let resource = ResourceRef::new("KollectTarget", &ResourceName::new(namespace, "t"));
+        verdict(&input, &resource, object)
+    };
+    assert_eq!(target("team-a").refusals.len(), 1);
+    assert_eq!(target("team-b"), Verdict::default());
+    let object = json!({
+        "apiVersion": "kollect.dev/v1alpha1", "kind": "KollectClusterScope", "metadata": { "name": "s" }, "spec": {},
+    });
+    let scope = ResourceRef::new("KollectClusterScope", &ResourceName::new("", "s"));
+    let refusals = verdict(&input, &scope, object.clone()).refusals;
+    assert_eq!(refusals.iter().map(|problem| problem.reason).collect::<Vec<_>>(), ["ClusterKindDenied"]);
+    input.options.tenant_mode = false;
+    assert_eq!(verdict(&input, &scope, object), Verdict::default());
 }

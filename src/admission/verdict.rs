@@ -16,6 +16,14 @@ pub(super) struct Verdict {
 
 /// Judges a resource as if it stood in the input, in place of the one of its name.
 pub(super) fn verdict(input: &Input, resource: &ResourceRef, object: Value) -> Verdict {
+    let ResourceRef { name, .. } = resource;
+    if name.is_of_cluster() && input.options.tenant_mode {
+        return Verdict { refusals: vec![of_cluster(resource)], warnings: Vec::new() };
+    }
+    if !name.is_of_cluster() && !input.options.watches(&name.namespace) {
+        // Some other operator's.
+        return Verdict::default();
+    }
     let input = match surroundings(input, resource, object) {
         Ok(Some(input)) => input,
         Ok(None) => return Verdict::default(),
@@ -29,6 +37,20 @@ pub(super) fn verdict(input: &Input, resource: &ResourceRef, object: Value) -> V
         .filter(|problem| problem.resource == *resource && problem.reason != reason::SECRET_UNREADABLE);
     let (refusals, warnings) = problems.partition(Problem::is_refused);
     Verdict { refusals, warnings }
+}
+
+fn of_cluster(resource: &ResourceRef) -> Problem {
+    Problem {
+        resource: resource.clone(),
+        field: "metadata".to_owned(),
+        reason: reason::CLUSTER_KIND_DENIED,
+        message: "this operator takes no resources of the cluster, since it is in tenant mode".to_owned(),
+        remedy: format!(
+            "use the kind of the same purpose that belongs to a namespace in place of {}, or an operator that is not in tenant mode",
+            resource.kind
+        ),
+        cause: None,
+    }
 }
 
 /// What the parser says may quote the resource, so it is left out.

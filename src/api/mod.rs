@@ -42,6 +42,8 @@ mod snapshot_sink;
 mod target;
 mod target_filter;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 pub use cluster_inventory::{
     ClusterInventoryStatus, KollectClusterInventory, KollectClusterInventorySpec, NamespaceShard,
 };
@@ -80,6 +82,12 @@ pub use snapshot_sink::{
 };
 pub use target::{KollectTarget, KollectTargetSpec, TargetStatus};
 pub use target_filter::{ResourceRule, TargetFilter, WatchMode};
+
+/// Whether an annotation of a resource says `true`.
+pub fn says_true(metadata: &ObjectMeta, annotation: &str) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
+}
 
 /// The API group of every custom resource.
 pub const GROUP: &str = "kollect.dev";

@@ -29,12 +29,14 @@ impl Input {
             scopes,
             cluster_scopes,
             scopes_unknown,
+            scopes_unknown_in,
             database_sinks,
             snapshot_sinks,
             event_sinks,
             connection_tests,
             unusable,
             incomplete,
+            incomplete_in,
             secrets,
             secrets_unreadable,
             namespaces,
@@ -49,12 +51,14 @@ impl Input {
             && alike(scopes, &other.scopes)
             && alike(cluster_scopes, &other.cluster_scopes)
             && *scopes_unknown == other.scopes_unknown
+            && *scopes_unknown_in == other.scopes_unknown_in
             && alike(database_sinks, &other.database_sinks)
             && alike(snapshot_sinks, &other.snapshot_sinks)
             && alike(event_sinks, &other.event_sinks)
             && alike(connection_tests, &other.connection_tests)
             && *unusable == other.unusable
             && *incomplete == other.incomplete
+            && *incomplete_in == other.incomplete_in
             && *secrets == other.secrets
             && *secrets_unreadable == other.secrets_unreadable
             && *namespaces == other.namespaces

@@ -1,13 +1,13 @@
 //! What a plan is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use kollect_dataflows::extract::{WATCH_LABEL, Wish};
 
-use super::ResourceRef;
+use super::{ResourceRef, SinkName};
 use crate::api::{
     KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectConnectionTest,
     KollectDatabaseSink, KollectEventSink, KollectInventory, KollectProfile, KollectScope,
@@ -66,6 +66,8 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// What it says about its objects being collected.
     pub wish: Wish,
+    /// It is being deleted, with everything in it, in no particular order.
+    pub terminating: bool,
 }
 
 impl Namespace {
@@ -76,15 +78,20 @@ impl Namespace {
             Wish::Unsaid => said(annotations, NAMESPACE_WATCH),
             wish => wish,
         };
-        Self { labels, wish }
+        Self { labels, wish, terminating: false }
     }
 }
 
-/// A resource of ours that is there but can't be used as it stands. What it brought about stays as it was.
+/// A resource of ours that is there but can't be used as it stands. What it brought about stays as it was, unless it is being
+/// deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unusable {
     /// Its labels, as far as they are known: an inventory may select a target by them.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Whether it is being deleted.
+    pub deleted: bool,
+    /// The sinks that it has exported to, if it is an inventory.
+    pub exported: BTreeSet<SinkName>,
     /// Why, in a lowercase sentence.
     pub message: String,
     /// What to do about it.
@@ -110,6 +117,8 @@ pub struct Input {
     pub cluster_scopes: BTreeMap<ResourceName, Arc<KollectClusterScope>>,
     /// Why scopes are not known, if they are not: what they limit then waits.
     pub scopes_unknown: Option<String>,
+    /// The same for the scopes of single namespaces.
+    pub scopes_unknown_in: BTreeMap<String, String>,
     /// All database sinks.
     pub database_sinks: BTreeMap<ResourceName, Arc<KollectDatabaseSink>>,
     /// All snapshot sinks.
@@ -120,8 +129,10 @@ pub struct Input {
     pub connection_tests: BTreeMap<ResourceName, Arc<KollectConnectionTest>>,
     /// The resources that can't be used as they stand. Those that can be read all the same are above too, to be checked.
     pub unusable: BTreeMap<ResourceRef, Unusable>,
-    /// There may be resources beside these: something can't be read, and it is not known what it is.
-    pub incomplete: bool,
+    /// There may be targets beside these: something can't be read, and it is not known what it is.
+    pub incomplete: Incomplete,
+    /// The namespaces in which there may be targets beside these.
+    pub incomplete_in: BTreeSet<String>,
     /// Those of [`super::wanted_secrets`] that exist.
     pub secrets: BTreeMap<ResourceName, SecretData>,
     /// Why others of them can't be read; whether they exist is not known.
@@ -132,6 +143,20 @@ pub struct Input {
     pub namespaces_unknown: Option<String>,
     /// Settings of the process.
     pub options: Options,
+}
+
+/// Which kinds of targets may have more than are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Those of namespaces.
+    pub targets: bool,
+    /// Those of the cluster.
+    pub cluster_targets: bool,
+}
+
+impl Incomplete {
+    /// Both may.
+    pub const ALL: Self = Self { targets: true, cluster_targets: true };
 }
 
 impl Input {
@@ -149,14 +174,14 @@ impl Input {
         all.range(first..).take_while(move |(name, _)| name.namespace == namespace)
     }
 
-    /// The resources of these kinds that can't be used as they stand.
+    /// The resources of these kinds that can't be used as they stand, and stay for the time being.
     pub(super) fn unusable_of<'a>(
         &'a self,
         kinds: &'a [&'a str],
     ) -> impl Iterator<Item = (&'a ResourceName, &'a Unusable)> {
         self.unusable
             .iter()
-            .filter(move |(resource, _)| kinds.contains(&resource.kind.as_str()))
+            .filter(move |(resource, why)| kinds.contains(&resource.kind.as_str()) && !why.deleted)
             .map(|(resource, why)| (&resource.name, why))
     }
 }
@@ -180,4 +205,15 @@ pub struct Options {
     pub secrets_elsewhere: bool,
     /// Keys whose values no Resource export shows, beside those that are known and those of its profile.
     pub scrub_keys: Vec<String>,
+    /// The only namespaces whose resources, objects and Secrets are read; all when there are none here.
+    pub watch_namespaces: BTreeSet<String>,
+    /// Whether resources of the cluster are refused.
+    pub tenant_mode: bool,
+}
+
+impl Options {
+    /// Whether resources, objects and Secrets of a namespace are read.
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watch_namespaces.is_empty() || self.watch_namespaces.contains(namespace)
+    }
 }

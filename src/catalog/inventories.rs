@@ -10,16 +10,17 @@ use super::fields::{self, Reporter};
 use super::problem::{ResourceRef, reason};
 use super::scopes::{Refusal, Scopes};
 use super::sinks::{Sinks, UsableSink};
-use super::targets;
+use super::targets::{self, stays};
 use super::{
-    BindingPlan, Hold, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable, rollups,
+    BindingPlan, Hold, Incomplete, Input, InventoryPlan, Plan, ResourceName, SinkFamily, SinkName, Unusable,
+    rollups,
 };
 use crate::api::{self, Interval, LabelSelector, Rollup, SinkRef};
 use crate::sinks::snapshot::local;
 use crate::sinks::{BindingName, Place, SinkConfig};
 
 /// The kinds of inventories.
-const KINDS: [&str; 2] = ["KollectInventory", "KollectClusterInventory"];
+pub(super) const KINDS: [&str; 2] = ["KollectInventory", "KollectClusterInventory"];
 
 /// The most sinks of an inventory.
 const MAX_SINKS: usize = 20;
@@ -50,7 +51,8 @@ struct Declared<'a> {
 
 fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
     const LISTS: [&str; 3] = ["spec.databaseSinkRefs", "spec.snapshotSinkRefs", "spec.eventSinkRefs"];
-    let inventories = input.inventories.iter().map(|(name, inventory)| {
+    let inventories = input.inventories.iter().filter(|(_, inventory)| stays(&inventory.metadata));
+    let inventories = inventories.map(|(name, inventory)| {
         let spec = &inventory.spec;
         Declared {
             name,
@@ -71,7 +73,8 @@ fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
             suspend: spec.suspend,
         }
     });
-    let of_cluster = input.cluster_inventories.iter().map(|(name, inventory)| {
+    let of_cluster = input.cluster_inventories.iter().filter(|(_, inventory)| stays(&inventory.metadata));
+    let of_cluster = of_cluster.map(|(name, inventory)| {
         let spec = &inventory.spec;
         let profile = spec.profile_ref.as_ref();
         Declared {
@@ -103,6 +106,12 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
         let scopes = Scopes::of(input, &name.namespace);
         let resource = ResourceRef::inventory(name);
         let unusable = input.unusable(&resource).map(hold);
+        // What it holds goes in any order, and is not to be taken back from where it was exported to for that.
+        let terminating = input.namespaces.get(&name.namespace).filter(|namespace| namespace.terminating);
+        let terminating = terminating.map(|_| Hold {
+            reason: reason::NAMESPACE_TERMINATING,
+            message: format!("namespace {} is being deleted", name.namespace),
+        });
         let mut reporter = Reporter { resource, problems: &mut plan.problems };
         let unknown = scopes.unknown().map(|Refusal { reason, message, remedy }| {
             reporter.report("spec", reason, &message, remedy);
@@ -112,7 +121,7 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
         let namespaces = namespaces(input, &inventory, &mut reporter);
         let held = [feeding.as_ref().err(), namespaces.as_ref().err()].into_iter().flatten().next();
         let mut planned = InventoryPlan {
-            held: unusable.or(unknown).or(held.cloned()),
+            held: terminating.or(unusable).or(unknown).or(held.cloned()),
             targets: feeding.unwrap_or_default(),
             namespaces: namespaces.unwrap_or_default(),
             dedupe: inventory.dedupe,
@@ -240,7 +249,9 @@ fn feeding(
         unknown = true;
         targets.extend(candidates.keys().map(|target| TargetName::new(&target.namespace, &target.name)));
     }
-    if unknown && input.incomplete {
+    let Incomplete { targets: of_namespaces, cluster_targets } = input.incomplete;
+    let of_namespaces = of_namespaces || input.incomplete_in.contains(&name.namespace);
+    if unknown && if of_cluster { cluster_targets } else { of_namespaces } {
         let message = "something can't be read, which may be a target of the inventory";
         let remedy = "correct what can't be read; until then what is exported stays as it is";
         reporter.report("spec", reason::UNREADABLE, message, remedy);
@@ -263,10 +274,11 @@ enum Labels<'a> {
 /// The targets of a namespace, or those of the cluster where it is empty, those included that can't be used.
 fn candidates<'a>(input: &'a Input, namespace: &'a str) -> BTreeMap<&'a ResourceName, Labels<'a>> {
     let targets = Input::of_namespace(&input.targets, namespace);
-    let targets = targets.map(|(name, target)| (name, target.metadata.labels.as_ref()));
+    let targets = targets.map(|(name, target)| (name, &target.metadata));
     let of_cluster = Input::of_namespace(&input.cluster_targets, namespace);
-    let of_cluster = of_cluster.map(|(name, target)| (name, target.metadata.labels.as_ref()));
-    let usable = targets.chain(of_cluster).map(|(name, labels)| (name, Labels::Known(labels)));
+    let of_cluster = of_cluster.map(|(name, target)| (name, &target.metadata));
+    let all = targets.chain(of_cluster).filter(|(_, metadata)| stays(metadata));
+    let usable = all.map(|(name, metadata)| (name, Labels::Known(metadata.labels.as_ref())));
     let unusable = input.unusable_of(&targets::KINDS).map(|(name, why)| {
         (name, why.labels.as_ref().map_or(Labels::Unknown, |labels| Labels::Known(Some(labels))))
     });
@@ -304,6 +316,7 @@ fn bind(
         // What is exported to a sink beyond the limit stays, so it counts as referred to.
         planned.references.insert(sink.clone());
         if number >= MAX_SINKS {
+            planned.unresolved = true;
             if number == MAX_SINKS {
                 let message = format!(
                     "the inventory refers to more than {MAX_SINKS} sinks; this one and those after it are not used"
@@ -321,9 +334,13 @@ fn bind(
         fields_of.insert(sink.clone(), field.clone());
         if let Some(Refusal { reason, message, remedy }) = scopes.sink(&sink) {
             reporter.report(&field, reason, message, remedy);
+            planned.unresolved = true;
             continue;
         }
-        let Some(usable) = usable(&sink, &field, sinks, reporter) else { continue };
+        let Some(usable) = usable(&sink, &field, sinks, reporter) else {
+            planned.unresolved = true;
+            continue;
+        };
         let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
         let binding = binding_name(cluster, name);
         let place = usable.config.place(&binding);
@@ -434,7 +451,7 @@ fn output(
     }
 }
 
-fn binding_name(cluster: &str, inventory: &ResourceName) -> BindingName {
+pub(super) fn binding_name(cluster: &str, inventory: &ResourceName) -> BindingName {
     BindingName {
         cluster: cluster.to_owned(),
         inventory_namespace: inventory.namespace.clone(),

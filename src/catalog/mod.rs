@@ -13,13 +13,15 @@
 //!
 //! Problems are values, attached to the resource that must be changed. One resource's fault is its own, and everything
 //! else goes on. What is there but can't be used is held as it was: a target keeps its rows, an inventory is neither
-//! written nor removed from anywhere, what went to a sink stays there. Only what is known to be gone is taken back.
+//! written nor removed from anywhere, what went to a sink stays there. Only what is known to be gone is taken back. A target or
+//! inventory that is being deleted counts as gone.
 
 mod alike;
 mod connection_tests;
 mod fields;
 mod input;
 mod inventories;
+mod leftovers;
 mod plan;
 mod problem;
 mod profiles;
@@ -34,10 +36,11 @@ mod targets;
 mod tests;
 
 pub use crate::sinks::EndpointPolicy;
-pub use input::{Input, Namespace, Options, ResourceName, SecretData, Unusable};
+pub use input::{Incomplete, Input, Namespace, Options, ResourceName, SecretData, Unusable};
+pub use leftovers::sink_references;
 pub use plan::{
-    ActiveTarget, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, MetricsPlan, Plan, ProfilePlan,
-    RollupPlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
+    ActiveTarget, BindingKey, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, Leftover, MetricsPlan,
+    Plan, ProfilePlan, RollupPlan, SinkFamily, SinkName, SinkPlan, TargetPlan,
 };
 pub use problem::{Problem, ResourceRef, reason};
 pub use secrets::wanted_secrets;
@@ -61,7 +64,8 @@ impl Catalog {
     /// The plan for an input.
     pub fn plan(&mut self, input: &Input) -> Plan {
         let mut plan = Plan::default();
-        plan.problems.extend(input.unusable.iter().map(|(resource, why)| Problem {
+        let unusable = input.unusable.iter().filter(|(_, why)| !why.deleted);
+        plan.problems.extend(unusable.map(|(resource, why)| Problem {
             resource: resource.clone(),
             field: "spec".to_owned(),
             reason: reason::SPEC_INVALID,
@@ -75,6 +79,7 @@ impl Catalog {
         targets::plan(input, &self.profiles, &mut self.selections, &mut plan);
         let configs = sinks::plan(input, &mut plan);
         inventories::plan(input, &configs, &mut plan);
+        leftovers::plan(input, &configs, &mut plan);
         connection_tests::plan(input, &mut plan);
         plan.problems.sort();
         plan

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub struct Plan {
     pub inventories: BTreeMap<ResourceName, InventoryPlan>,
     /// The metrics of every profile that has any.
     pub metrics: BTreeMap<ResourceName, MetricsPlan>,
+    /// What inventories exported to sinks that they no longer refer to, as far as their status tells; everything that they
+    /// exported, where they are being deleted.
+    pub leftovers: BTreeMap<BindingKey, Leftover>,
     /// Every sink resource; none when [`super::Options::output`] stands in for them.
     pub sinks: BTreeMap<SinkName, SinkPlan>,
     /// Every connection test that has not come to its end.
@@ -142,6 +146,28 @@ pub struct InventoryPlan {
     /// Every sink that it refers to, usable or not. What is exported to a sink that is no longer here is subject to the sink's
     /// deletion policy.
     pub references: BTreeSet<SinkName>,
+    /// Whether it is not known of each of them where it leads.
+    pub unresolved: bool,
+}
+
+/// Which binding: an inventory and one of the sinks that it refers to, or did.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BindingKey {
+    /// The inventory.
+    pub inventory: ResourceName,
+    /// The sink.
+    pub sink: SinkName,
+}
+
+/// How to get at what an inventory left at a sink.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leftover {
+    /// Like this.
+    Reachable(Box<BindingPlan>),
+    /// Not at present: the sink can't be used.
+    Unreachable(Hold),
+    /// There is no such sink any more.
+    Lost,
 }
 
 /// One inventory at one sink.
@@ -227,6 +253,20 @@ impl SinkName {
     /// The sink as a resource.
     pub fn resource(&self) -> ResourceRef {
         ResourceRef::new(self.family.kind(), &self.name)
+    }
+}
+
+impl FromStr for SinkName {
+    type Err = ();
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.splitn(3, '/');
+        let (Some(family), Some(namespace), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(());
+        };
+        let family = SinkFamily::ALL.into_iter().find(|known| known.as_str() == family).ok_or(())?;
+        Ok(Self { family, name: ResourceName::new(namespace, name) })
     }
 }
 

@@ -44,7 +44,7 @@ pub mod reason {
     pub const SECRET_INVALID: &str = "SecretInvalid";
     /// A Secret that the sink names can't be read, or has not been read yet.
     pub const SECRET_UNREADABLE: &str = "SecretUnreadable";
-    /// The sink names a Secret of another namespace, which no scope allows.
+    /// The sink names a Secret of another namespace, which no scope allows, or which the operator does not watch.
     pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
     /// This version has no backend for the sink's type.
     pub const BACKEND_MISSING: &str = "BackendMissing";
@@ -52,7 +52,7 @@ pub mod reason {
     pub const PROFILE_FORBIDDEN: &str = "ProfileForbidden";
     /// A scope does not allow the kind that a target collects.
     pub const SCOPE_GVK_DENIED: &str = "ScopeGVKDenied";
-    /// A scope does not allow a namespace that a target names.
+    /// A target names a namespace that a scope does not allow, or that the operator does not watch.
     pub const SCOPE_NAMESPACE_DENIED: &str = "ScopeNamespaceDenied";
     /// A scope does not allow that objects are exported whole.
     pub const SCOPE_RESOURCE_EXPORT_DENIED: &str = "ScopeResourceExportDenied";
@@ -60,6 +60,10 @@ pub mod reason {
     pub const SCOPE_SINK_DENIED: &str = "ScopeSinkDenied";
     /// A scope does not allow the namespace of a sink that a cluster inventory names.
     pub const SINK_NAMESPACE_DENIED: &str = "SinkNamespaceDenied";
+    /// The operator takes no resources of the cluster.
+    pub const CLUSTER_KIND_DENIED: &str = "ClusterKindDenied";
+    /// The namespace is being deleted, so what is in it stays as it is until it is gone. A state, not a problem.
+    pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
     /// It is not known what scopes allow, so nothing is.
     pub const SCOPE_UNKNOWN: &str = "ScopeUnknown";
 
@@ -80,6 +84,7 @@ pub mod reason {
         SCOPE_RESOURCE_EXPORT_DENIED,
         SCOPE_SINK_DENIED,
         SINK_NAMESPACE_DENIED,
+        CLUSTER_KIND_DENIED,
     ];
 }
 

@@ -14,6 +14,7 @@ use super::problem::{ResourceRef, reason};
 use super::{Input, Plan, ProfilePlan, ResourceName, rollups};
 use crate::api::{
     AttributeType, Export, ExportInclude, ExportMode, KollectProfile, KollectProfileSpec, PrunePreset,
+    says_true,
 };
 
 /// The annotation of a profile that lets it export Secrets as resources.
@@ -81,12 +82,6 @@ impl CompiledProfiles {
     }
 }
 
-/// Whether an annotation of the resource says `true`.
-fn says_true(resource: &KollectProfile, annotation: &str) -> bool {
-    let annotations = resource.metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
-}
-
 /// The profile as it is compiled: a function of its spec, its annotations, and the keys that the operator never shows.
 fn spec(profile: &KollectProfile, scrub_keys: &[String]) -> ProfileSpec {
     let spec = &profile.spec;
@@ -101,10 +96,10 @@ fn spec(profile: &KollectProfile, scrub_keys: &[String]) -> ProfileSpec {
     ProfileSpec {
         gvk: Gvk::new(&gvk.group, &gvk.version, &gvk.kind),
         attributes: attributes.collect(),
-        allow_secrets: says_true(profile, ALLOW_SECRET_EXTRACTION),
+        allow_secrets: says_true(&profile.metadata, ALLOW_SECRET_EXTRACTION),
         export: exported(spec).map(|export| ResourceSpec {
             scrub_keys: scrub_keys.to_vec(),
-            allow_secret: says_true(profile, ALLOW_FULL_EXPORT),
+            allow_secret: says_true(&profile.metadata, ALLOW_FULL_EXPORT),
             ..resource(export)
         }),
     }

@@ -46,7 +46,8 @@ impl<'a> Scopes<'a> {
             Some(format!("{kind} {name} can't be used: {}", why.message))
         };
         let mut scopes = Vec::new();
-        let mut unknown = input.scopes_unknown.as_ref().map(|why| format!("scopes can't be read: {why}"));
+        let unknown = input.scopes_unknown.as_ref().or_else(|| input.scopes_unknown_in.get(namespace));
+        let mut unknown = unknown.map(|why| format!("scopes can't be read: {why}"));
         if namespace.is_empty() {
             for (name, scope) in &input.cluster_scopes {
                 let spec = &scope.spec;

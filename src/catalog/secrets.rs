@@ -46,7 +46,9 @@ fn name_of(reference: &SecretRef, namespace: &str) -> ResourceName {
 /// Whether a sink of a namespace may refer to a Secret.
 fn is_allowed(input: &Input, reference: &SecretRef, namespace: &str) -> bool {
     let other = reference.namespace.as_deref().filter(|other| *other != namespace);
-    other.is_none_or(|other| Scopes::of(input, namespace).allow_secrets_of(other))
+    other.is_none_or(|other| {
+        input.options.watches(other) && Scopes::of(input, namespace).allow_secrets_of(other)
+    })
 }
 
 /// What became of looking up a value in a Secret.
@@ -73,15 +75,21 @@ pub(super) fn look_up<'a>(
 ) -> Lookup<'a> {
     let name = name_of(reference, namespace);
     if !is_allowed(input, reference, namespace) {
-        reporter.report(
-            format!("{field}.namespace"),
-            reason::SECRET_FORBIDDEN,
-            format!("Secret {name} is in another namespace than the sink"),
-            format!(
+        let watched = input.options.watches(&name.namespace);
+        let remedy = match watched {
+            false => format!("put a Secret into namespace {namespace} and leave the field out"),
+            true => format!(
                 "put a Secret into namespace {namespace} and leave the field out, or have every KollectScope of that namespace allow {} in spec.allowedSecretNamespaces",
                 name.namespace
             ),
-        );
+        };
+        let which = if watched {
+            "another namespace than the sink"
+        } else {
+            "a namespace that this operator does not watch"
+        };
+        let message = format!("Secret {name} is in {which}");
+        reporter.report(format!("{field}.namespace"), reason::SECRET_FORBIDDEN, message, remedy);
         return Lookup::Missing;
     }
     let Some(secret) = input.secrets.get(&name) else {

@@ -1,6 +1,6 @@
 //! Where a target looks: which of its gates are open in which namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kollect_dataflows::extract::{Gates, LabelSelector, MAX_GROUPS, Wish};
 
@@ -8,21 +8,33 @@ use super::Input;
 use super::input::Namespace;
 use crate::api::{TargetFilter, WatchMode};
 
+/// The namespace of objects that belong to none.
+const NO_NAMESPACE: &str = "";
+
 /// Where a target looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sight {
     /// The gates that are open everywhere but in the namespaces below, cluster-scoped objects included. `None` when the
     /// target selects namespaces.
     pub everywhere: Option<Gates>,
-    /// The gates that are open in single namespaces.
+    /// The gates that are open in single namespaces, and for objects without one, whose namespace is empty.
     pub namespaces: BTreeMap<String, Gates>,
 }
 
 impl Sight {
     /// The namespaces that the target selects; `None` when it selects none in particular.
     pub fn selected(&self) -> Option<impl Iterator<Item = &str>> {
-        let open = self.namespaces.iter().filter(|(_, gates)| **gates != Gates::NONE);
+        let open = self.namespaces.iter().filter(|(name, gates)| **gates != Gates::NONE && !name.is_empty());
         self.everywhere.is_none().then(|| open.map(|(name, _)| name.as_str()))
+    }
+
+    /// What is left of it in these namespaces, and outside of all namespaces.
+    pub(super) fn within(mut self, names: &BTreeSet<String>) -> Self {
+        let everywhere = self.everywhere.take();
+        let gates = |name: &str| self.namespaces.get(name).copied().or(everywhere);
+        let names = names.iter().map(String::as_str).chain([NO_NAMESPACE]);
+        self.namespaces = names.filter_map(|name| Some((name.to_owned(), gates(name)?))).collect();
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kollect_dataflows::data::{Gvk, TargetName};
 use kollect_dataflows::extract::{
     AttributeSpec, LabelSelector, MAX_GROUPS, Profile, ProfileSpec, RuleProblem, RuleSpec, Selection,
@@ -16,7 +17,7 @@ use super::problem::{ResourceRef, reason};
 use super::profiles::{self, CompiledProfiles};
 use super::scopes::{Refusal, Scopes};
 use super::sight::Selectors;
-use super::{ActiveTarget, Input, Plan, ResourceName, TargetPlan, rollups};
+use super::{ActiveTarget, Input, Options, Plan, ResourceName, TargetPlan, rollups};
 use crate::api::{self, ResourceRule, TargetFilter};
 
 /// The kinds of targets.
@@ -31,19 +32,26 @@ struct Declared<'a> {
 }
 
 fn declared(input: &Input) -> impl Iterator<Item = Declared<'_>> {
-    let targets = input.targets.iter().map(|(name, target)| Declared {
+    let targets = input.targets.iter().filter(|(_, target)| stays(&target.metadata));
+    let targets = targets.map(|(name, target)| Declared {
         name,
         profile: ResourceName::new(&name.namespace, &target.spec.profile_ref),
         filter: &target.spec.filter,
         suspend: target.spec.suspend,
     });
-    let of_cluster = input.cluster_targets.iter().map(|(name, target)| Declared {
+    let of_cluster = input.cluster_targets.iter().filter(|(_, target)| stays(&target.metadata));
+    let of_cluster = of_cluster.map(|(name, target)| Declared {
         name,
         profile: ResourceName::new(&target.spec.profile_ref.namespace, &target.spec.profile_ref.name),
         filter: &target.spec.filter,
         suspend: target.spec.suspend,
     });
     targets.chain(of_cluster)
+}
+
+/// Whether a resource is not being deleted.
+pub(super) fn stays(metadata: &ObjectMeta) -> bool {
+    metadata.deletion_timestamp.is_none()
 }
 
 /// Compiled selections, and what is wrong with those that can't be compiled.
@@ -93,6 +101,7 @@ pub(super) fn plan(
         check_profile(name, profile, usable, &mut reporter);
         let profile = profiles.get(profile);
         check_scopes(&target, profile.map(|(spec, _)| spec), scopes, &mut reporter);
+        check_watched(filter, &input.options, &mut reporter);
         let parts = Parts::of(filter, profile.map(|(spec, _)| spec), &mut compiler, &mut reporter);
         if let (Some(why), Some(parts)) = (&input.namespaces_unknown, &parts)
             && parts.selectors.need_namespaces(filter)
@@ -116,6 +125,9 @@ pub(super) fn plan(
             (None, None, Some(parts), Some((spec, profile))) => {
                 let mut active = parts.activate(filter, spec, profile, input);
                 active.sight = scopes.narrow(active.sight);
+                if !input.options.watch_namespaces.is_empty() {
+                    active.sight = active.sight.within(&input.options.watch_namespaces);
+                }
                 TargetPlan::Active(active)
             }
             // Whatever is missing has been reported, so this does not happen; nothing is collected by mistake.
@@ -154,6 +166,20 @@ fn check_scopes(
     }
     for (index, namespace) in target.filter.included_namespaces.iter().enumerate() {
         refuse(format!("spec.includedNamespaces[{index}]"), scopes.namespace(namespace));
+    }
+}
+
+/// Says which of the namespaces that a target names the operator does not watch.
+fn check_watched(filter: &TargetFilter, options: &Options, reporter: &mut Reporter<'_>) {
+    for (index, namespace) in filter.included_namespaces.iter().enumerate() {
+        if !options.watches(namespace) {
+            reporter.report(
+                format!("spec.includedNamespaces[{index}]"),
+                reason::SCOPE_NAMESPACE_DENIED,
+                format!("this operator does not watch namespace {namespace}"),
+                "leave it out, or have it added to the operator's --watch-namespaces",
+            );
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::rollups;
 use super::signals;
 use super::summary::{DestinationSummary, InventorySummary, Read, State, Summary};
 use super::terminal::Terminal;
-use crate::catalog::{self, Catalog, Namespace, Plan, ResourceName, ResourceRef};
+use crate::catalog::{self, Catalog, Incomplete, Namespace, Plan, ResourceName, ResourceRef};
 use crate::engine::{Subscriber, TargetReport};
 use crate::export::Phase;
 use crate::manifests::{self, ManifestProblem, Manifests};
@@ -249,7 +249,7 @@ impl Run {
             None => "the list was not complete".to_owned(),
         });
         // Where objects come from files, so may namespaces; what can't be read may be one.
-        if self.directory.is_some() && self.manifests.input.incomplete {
+        if self.directory.is_some() && self.manifests.input.incomplete != Incomplete::default() {
             let why = || "a manifest of the configuration can't be read".to_owned();
             self.manifests.input.namespaces_unknown.get_or_insert_with(why);
         }

@@ -3,15 +3,16 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 
 use super::failure::{Failure, Outcome};
-use super::leader_election::LeaderElectionArgs;
+use super::leader_election::{LeaderElectionArgs, duration};
 use super::{signals, webhook};
-use crate::operator;
+use crate::operator::{self, Tenancy};
 use crate::sinks::{EndpointPolicy, Network, NetworkError};
 use crate::sources::kubernetes;
 
@@ -44,9 +45,33 @@ pub struct OperatorArgs {
         hide_env_values = true
     )]
     pub scrub_keys: Vec<String>,
+    /// Read nothing but these namespaces: their custom resources, their objects, their Secrets (default: all)
+    #[arg(
+        long,
+        env = "KOLLECT_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub watch_namespaces: Vec<String>,
+    /// Ask for nothing outside of the watched namespaces, and take no custom resources of the cluster: Roles in the namespaces
+    /// are then all the permission that is needed
+    #[arg(long, env = "KOLLECT_TENANT_MODE", value_parser = BoolishValueParser::new(), hide_env_values = true)]
+    pub tenant_mode: bool,
     /// Threads that keep the rows up to date; results do not depend on it
     #[arg(long, env = "KOLLECT_WORKERS", value_name = "N", default_value = "1", hide_env_values = true)]
     pub workers: NonZeroUsize,
+    /// So long the deletion of an inventory waits for destinations from which its rows are to be removed (deletionPolicy:
+    /// Delete), and that do not answer
+    #[arg(
+        long,
+        env = "KOLLECT_CLEANUP_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "2m",
+        value_parser = duration,
+        hide_env_values = true
+    )]
+    pub cleanup_timeout: Duration,
     /// Several replicas.
     #[command(flatten)]
     pub leader_election: LeaderElectionArgs,
@@ -73,9 +98,12 @@ impl FromStr for Networks {
 /// # Errors
 /// The cluster can't be reached, the graph ended by itself, or another process may be the leader now.
 pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
+    let tenancy = Tenancy::new(args.watch_namespaces.iter().map(String::as_str), args.tenant_mode)
+        .map_err(|error| Failure::configuration(error.to_string()))?;
     let client = kubernetes::client(args.kubeconfig.as_deref(), args.context.as_deref())
         .await
         .map_err(|error| Failure::configuration(error.to_string()))?;
+    let webhook = args.webhook.options(&tenancy)?;
     let lease = args.leader_election.settings(client.default_namespace())?;
     let stop = signals::stop_on_signal()
         .map_err(|error| Failure::configuration(format!("signals can't be received: {error}")))?;
@@ -85,10 +113,12 @@ pub async fn run(args: OperatorArgs) -> Result<Outcome, Failure> {
         endpoints: EndpointPolicy::guarded(args.allow_private_endpoints, networks)
             .with_sockets(args.allow_local_sinks),
         scrub_keys: args.scrub_keys,
+        tenancy,
         workers: args.workers.get(),
+        cleanup_timeout: args.cleanup_timeout,
         lease,
         readiness: watch::Sender::default(),
-        webhook: args.webhook.options(),
+        webhook,
     };
     operator::run(client, options, stop).await.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok(Outcome::Done)

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::admission::{Certificates, FailurePolicy, Location, Options, Rotation};
+use super::failure::Failure;
+use crate::admission::{Certificates, FailurePolicy, Limits, Location, Options, Rotation};
+use crate::operator::Tenancy;
+
+/// The name of the webhook where none is given.
+const NAME: &str = "kollect-webhook";
 
 /// The admission webhook of `kollect operator`.
 #[derive(Clone, Debug, Args)]
@@ -40,15 +45,10 @@ pub struct WebhookArgs {
         hide_env_values = true,
     )]
     pub webhook_url: Option<Location>,
-    /// Name of the ValidatingWebhookConfiguration, and of the Secret with the certificate
-    #[arg(
-        long,
-        env = "KOLLECT_WEBHOOK_NAME",
-        value_name = "NAME",
-        default_value = "kollect-webhook",
-        hide_env_values = true
-    )]
-    pub webhook_name: String,
+    /// Name of the ValidatingWebhookConfiguration, and of the Secret with the certificate (default: kollect-webhook, but none in
+    /// tenant mode, since each operator of a cluster needs its own)
+    #[arg(long, env = "KOLLECT_WEBHOOK_NAME", value_name = "NAME", hide_env_values = true)]
+    pub webhook_name: Option<String>,
     /// Serve tls.crt and tls.key of this directory, and leave the authority to who writes them (default: the operator makes
     /// and renews its own certificate)
     #[arg(long, env = "KOLLECT_WEBHOOK_CERTIFICATES", value_name = "DIR", hide_env_values = true)]
@@ -78,12 +78,26 @@ pub enum Policy {
 }
 
 impl WebhookArgs {
-    /// The settings of the webhook, if it is wanted.
-    pub(super) fn options(self) -> Option<Options> {
-        Some(Options {
-            address: self.webhook_address?,
-            location: self.webhook_service.or(self.webhook_url)?,
-            name: self.webhook_name,
+    /// The settings of the webhook, if it is wanted, of an operator that is for these namespaces.
+    ///
+    /// # Errors
+    /// It is a tenant's, and has no name of its own.
+    pub(super) fn options(self, tenancy: &Tenancy) -> Result<Option<Options>, Failure> {
+        let location = self.webhook_service.or(self.webhook_url);
+        let Some((address, location)) = self.webhook_address.zip(location) else { return Ok(None) };
+        let name = match self.webhook_name {
+            Some(name) => name,
+            None if tenancy.is_tenant() => {
+                return Err(Failure::configuration(
+                    "a tenant's webhook needs a name that no other operator of the cluster uses; give --webhook-name",
+                ));
+            }
+            None => NAME.to_owned(),
+        };
+        Ok(Some(Options {
+            address,
+            location,
+            name,
             certificates: match self.webhook_certificates {
                 Some(directory) => Certificates::Directory(directory),
                 None => Certificates::Own(Rotation::default()),
@@ -92,7 +106,8 @@ impl WebhookArgs {
                 Policy::Ignore => FailurePolicy::Ignore,
                 Policy::Fail => FailurePolicy::Fail,
             },
-        })
+            limits: Limits { namespaces: tenancy.namespaces().clone(), namespaced_only: tenancy.is_tenant() },
+        }))
     }
 }
 
@@ -110,7 +125,8 @@ mod tests {
     }
 
     fn options(line: &str) -> Result<Option<Options>, clap::Error> {
-        Ok(Line::try_parse_from(format!("kollect {line}").split_whitespace())?.webhook.options())
+        let line = Line::try_parse_from(format!("kollect {line}").split_whitespace())?;
+        Ok(line.webhook.options(&Tenancy::default()).unwrap())
     }
 
     #[test]
@@ -141,5 +157,19 @@ mod tests {
         ] {
             assert!(options(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_tenants_webhook_has_a_name_of_its_own_and_is_sent_what_is_the_tenants() {
+        let tenancy = Tenancy::new(["team-a"], true).unwrap();
+        let options = |more: &str| {
+            let line =
+                format!("kollect --webhook-address 0.0.0.0:9443 --webhook-service team-a/kollect {more}");
+            Line::try_parse_from(line.split_whitespace()).unwrap().webhook.options(&tenancy)
+        };
+        assert!(options("").unwrap_err().to_string().contains("--webhook-name"));
+        let given = options("--webhook-name kollect-team-a").unwrap().unwrap();
+        let limits = Limits { namespaces: ["team-a".to_owned()].into(), namespaced_only: true };
+        assert_eq!((given.name.as_str(), given.limits), ("kollect-team-a", limits));
     }
 }

@@ -10,7 +10,7 @@ use super::rules::Rules;
 use super::schema::{self, Flaw};
 use super::{DEFAULT_NAMESPACE, Environment, ManifestProblem, Manifests, Origin, reason, resource, secrets};
 use crate::api;
-use crate::catalog::{Namespace, ResourceName, Unusable};
+use crate::catalog::{Incomplete, Namespace, ResourceName, Unusable};
 
 /// What the names of our kinds begin with.
 const OUR_PREFIX: &str = "Kollect";
@@ -161,7 +161,7 @@ impl<'e> Loader<'e> {
 
     /// Takes in a problem of something of which it can't be told which resource it is, or whether it is one.
     pub(super) fn unidentified(&mut self, problem: ManifestProblem) {
-        self.manifests.input.incomplete = true;
+        self.manifests.input.incomplete = Incomplete::ALL;
         self.problems.push(problem);
     }
 
@@ -191,7 +191,7 @@ impl<'e> Loader<'e> {
             return if is_removed { self.problems.push(problem) } else { self.unidentified(problem) };
         };
         if name.name.is_empty() {
-            self.manifests.input.incomplete = true;
+            self.manifests.input.incomplete = Incomplete::ALL;
         }
         let labels = labels_of(&document);
         if let Some(first) = self.manifests.origins.get(&this).filter(|_| !name.name.is_empty()) {
@@ -210,7 +210,10 @@ impl<'e> Loader<'e> {
             self.problems.push(at(flaw));
             if !name.name.is_empty() {
                 self.manifests.origins.insert(this.clone(), origin);
-                self.manifests.input.unusable.insert(this, Unusable { labels, message, remedy });
+                self.manifests
+                    .input
+                    .unusable
+                    .insert(this, Unusable { labels, message, remedy, ..Unusable::default() });
             }
             return;
         }
@@ -242,7 +245,7 @@ impl<'e> Loader<'e> {
         // The API server would refuse it, so it is checked, and no more.
         let mut refuse = |message| {
             let remedy = "correct the manifest".to_owned();
-            let unusable = Unusable { labels: labels.clone(), message, remedy };
+            let unusable = Unusable { labels: labels.clone(), message, remedy, ..Unusable::default() };
             self.manifests.input.unusable.insert(this.clone(), unusable);
         };
         let sound = first.is_none();
@@ -267,7 +270,10 @@ impl<'e> Loader<'e> {
                 reason::INVALID_FIELD,
                 (message.clone(), remedy.clone()),
             )));
-            self.manifests.input.unusable.insert(this.clone(), Unusable { labels, message, remedy });
+            self.manifests
+                .input
+                .unusable
+                .insert(this.clone(), Unusable { labels, message, remedy, ..Unusable::default() });
         }
     }
 

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::catalog::{Catalog, EndpointPolicy, Input, Options, ResourceName, ResourceRef};
+use crate::catalog::{Catalog, EndpointPolicy, Incomplete, Input, Options, ResourceName, ResourceRef};
 
 /// Something that is wrong with a manifest. Never holds a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,7 +173,7 @@ pub fn validate(paths: &[PathBuf]) -> Vec<ManifestProblem> {
 fn validate_with(paths: &[PathBuf], environment: Environment<'_>) -> Vec<ManifestProblem> {
     let (mut manifests, mut problems) = load_with(paths, environment);
     // What could not be read has been reported, and nothing is run.
-    manifests.input.incomplete = false;
+    manifests.input.incomplete = Incomplete::default();
     manifests.input.options = Options {
         allow_local_sinks: true,
         endpoints: EndpointPolicy::unrestricted(),

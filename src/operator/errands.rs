@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{API_VERSION, GROUP, VERSION};
 use crate::catalog::{ResourceName, ResourceRef};
+use crate::latest;
 use crate::status::FIELD_MANAGER;
 
 /// So long it takes at most until a resource is seen to be as an errand left it; if it is not, it is done again.
@@ -44,6 +45,8 @@ pub(super) enum Errand {
     Own { test: ResourceName, uid: String, owner: Owner },
     /// Removes a connection test.
     Remove { test: ResourceName, uid: String },
+    /// Gives a resource these finalizers, if it is still of this version.
+    Finalizers { resource: ResourceRef, uid: String, version: String, finalizers: Vec<String> },
 }
 
 /// The errands that are wanted.
@@ -63,11 +66,7 @@ impl Errands {
 
     /// Says which errands are to be done from now on, each not before a time.
     pub(super) fn want(&self, wanted: BTreeMap<Errand, Timestamp>) {
-        self.0.send_if_modified(|old| {
-            let changed = *old != wanted;
-            *old = wanted;
-            changed
-        });
+        latest::replace(&self.0, wanted);
     }
 }
 
@@ -145,6 +144,12 @@ impl Errand {
                 let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
                 api(client, "KollectConnectionTest", test).delete(&test.name, &params).await.map(drop)
             }
+            Self::Finalizers { resource, uid, version, finalizers } => {
+                let metadata = json!({ "uid": uid, "resourceVersion": version, "finalizers": finalizers });
+                let resources = api(client, &resource.kind, &resource.name);
+                let patch = Patch::Merge(json!({ "metadata": metadata }));
+                resources.patch(&resource.name.name, &PatchParams::default(), &patch).await.map(drop)
+            }
         };
         match done {
             // It is gone, or another one stands in its place.
@@ -156,6 +161,14 @@ impl Errand {
 
 fn api(client: &Client, kind: &str, name: &ResourceName) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind);
-    let plural = format!("{}s", kind.to_lowercase());
-    Api::namespaced_with(client.clone(), &name.namespace, &ApiResource::from_gvk_with_plural(&gvk, &plural))
+    let singular = kind.to_lowercase();
+    let plural = match singular.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{singular}s"),
+    };
+    let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
+    match name.is_of_cluster() {
+        true => Api::all_with(client.clone(), &resource),
+        false => Api::namespaced_with(client.clone(), &name.namespace, &resource),
+    }
 }

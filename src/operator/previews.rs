@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::SinkPreview;
 use crate::catalog::{Plan, ResourceName, SinkName};
+use crate::latest;
 use crate::runtime::Sampler;
 use crate::sinks::{BindingName, SinkConfig};
 
@@ -55,12 +56,7 @@ impl Previews {
 
     /// Says which previews are wanted from now on.
     pub(super) fn want(&self, wanted: BTreeMap<SinkName, Wanted>) {
-        self.wanted.send_if_modified(|old| {
-            *old != wanted && {
-                *old = wanted;
-                true
-            }
-        });
+        latest::replace(&self.wanted, wanted);
     }
 
     /// The previews that there are.
@@ -99,12 +95,7 @@ async fn run(
         }
         let now: BTreeMap<_, _> =
             made.iter().map(|(name, made)| (name.clone(), made.preview.clone())).collect();
-        sender.send_if_modified(|old| {
-            *old != now && {
-                *old = now;
-                true
-            }
-        });
+        latest::replace(&sender, now);
         let again = made.values().any(|made| !made.complete);
         let pause = async {
             if again {

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::errands::{Errand, Owner};
 use super::previews;
-use crate::api::KollectConnectionTest;
+use crate::api::{KollectConnectionTest, says_true};
 use crate::catalog::{
     Catalog, Input, Plan, Problem, ResourceName, ResourceRef, SinkFamily, SinkName, reason,
 };
@@ -136,11 +136,6 @@ fn sinks(input: &Input) -> impl Iterator<Item = (SinkName, &ObjectMeta)> {
 
 fn is_requested(metadata: &ObjectMeta) -> bool {
     says_true(metadata, TEST_CONNECTION)
-}
-
-fn says_true(metadata: &ObjectMeta, annotation: &str) -> bool {
-    let annotations = metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
 }
 
 fn key(name: &ResourceName, test: &KollectConnectionTest) -> ProbeKey {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{ResourceName, SecretData};
+use crate::latest;
 
 /// So often Secrets are read again, for credentials that were rotated.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub(super) struct Known {
     pub(super) secrets: BTreeMap<ResourceName, SecretData>,
     /// Why others can't be read.
     pub(super) unreadable: BTreeMap<ResourceName, String>,
+    /// Those of them that nobody has tried to read yet.
+    pub(super) unread: BTreeSet<ResourceName>,
     /// Those that are not there.
     missing: BTreeSet<ResourceName>,
 }
@@ -92,14 +95,10 @@ impl Secrets {
         for name in &wanted {
             if !known.knows(name) && !known.unreadable.contains_key(name) {
                 known.unreadable.insert(name.clone(), "it is being read".to_owned());
+                known.unread.insert(name.clone());
             }
         }
-        self.wanted.send_if_modified(|old| {
-            *old != wanted && {
-                *old = wanted;
-                true
-            }
-        });
+        latest::replace(&self.wanted, wanted);
         known
     }
 

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{ResourceName, SinkName};
+use crate::latest;
 use crate::sinks::SinkConfig;
 use crate::sources::Source;
 use schedule::Schedule;
@@ -131,12 +132,7 @@ impl Probes {
 
     /// Says which probes are wanted from now on; the others are forgotten.
     pub fn want(&self, wanted: BTreeMap<ProbeKey, Wanted>) {
-        self.wanted.send_if_modified(|old| {
-            *old != wanted && {
-                *old = wanted;
-                true
-            }
-        });
+        latest::replace(&self.wanted, wanted);
     }
 
     /// What is known.
@@ -191,12 +187,6 @@ async fn run(
                 (key, number, result, begin.elapsed())
             });
         }
-        report.send_if_modified(|old| {
-            let new = schedule.report();
-            *old != new && {
-                *old = new;
-                true
-            }
-        });
+        latest::replace(&report, schedule.report());
     }
 }

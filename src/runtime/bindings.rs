@@ -1,6 +1,6 @@
 //! Runs the bindings that a plan wants: starts, replaces and ends them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,28 +11,22 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::{BindingPlan, InventoryPlan, SinkName};
+use super::leftovers::{LeftoverState, Leftovers};
+use crate::catalog::{BindingKey, BindingPlan, Plan};
 use crate::engine::{Engine, InventoryName, Snapshot, Subscriber, View};
 use crate::export::{Binding, BindingStatus, Finished, Inbox, Look, Options, Resumption};
-use crate::sinks::{DeletionPolicy, Rows, Sink, Term};
+use crate::sinks::{Rows, Term};
 
 /// How long a binding that ends may take to deliver what is waiting.
 const DRAIN: Duration = Duration::from_secs(20);
-
-/// Which binding: an inventory and one of its sink references.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BindingKey {
-    /// The inventory.
-    pub inventory: InventoryName,
-    /// The sink.
-    pub sink: SinkName,
-}
 
 struct Running {
     spec: BindingPlan,
     stop: CancellationToken,
     status: watch::Receiver<BindingStatus>,
     subscriber: Arc<dyn Subscriber>,
+    /// Fires when the task has ended, however it did.
+    ended: CancellationToken,
     /// Gives nothing when the term was over first.
     task: JoinHandle<Option<Finished>>,
 }
@@ -42,10 +36,7 @@ pub(super) struct Bindings {
     engine: Arc<Engine>,
     term: Term,
     running: BTreeMap<BindingKey, Running>,
-    /// Bindings that can't run now but left what they exported; their deletion policies still count.
-    dormant: BTreeMap<BindingKey, BindingPlan>,
-    /// Bindings that are ending, by key: a successor waits for them.
-    ending: BTreeMap<BindingKey, JoinHandle<()>>,
+    leftovers: Leftovers,
     tasks: TaskTracker,
     changed: Arc<watch::Sender<u64>>,
 }
@@ -53,13 +44,17 @@ pub(super) struct Bindings {
 impl Bindings {
     /// No binding is ever polled again once the term is over, wherever it was: what it was about to write is not written, and a
     /// transaction that it had begun is rolled back with its connection.
-    pub(super) fn new(engine: Arc<Engine>, term: Term, changed: Arc<watch::Sender<u64>>) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        term: Term,
+        cleanup_timeout: Duration,
+        changed: Arc<watch::Sender<u64>>,
+    ) -> Self {
         Self {
             engine,
+            leftovers: Leftovers::new(term.clone(), cleanup_timeout, Arc::clone(&changed)),
             term,
             running: BTreeMap::new(),
-            dormant: BTreeMap::new(),
-            ending: BTreeMap::new(),
             tasks: TaskTracker::new(),
             changed,
         }
@@ -68,59 +63,26 @@ impl Bindings {
     /// Brings the bindings in line with a plan. A binding whose inventory or reference is gone ends, and its deletion
     /// policy says what becomes of what it exported. One that is still referred to but can't run (its inventory is
     /// suspended, or its sink can't be used) ends too, but leaves everything as it is.
-    pub(super) fn apply(&mut self, inventories: &BTreeMap<InventoryName, InventoryPlan>) {
-        let (mut wanted, mut kept) = (BTreeMap::new(), BTreeSet::new());
-        for (name, inventory) in inventories {
-            let key = |sink: &SinkName| BindingKey { inventory: name.clone(), sink: sink.clone() };
-            kept.extend(inventory.references.iter().map(key));
-            if inventory.held.is_some() {
-                // It is not known what it refers to.
-                let known = self.running.keys().chain(self.dormant.keys());
-                kept.extend(known.filter(|key| key.inventory == *name).cloned());
-            } else if !inventory.suspended {
-                wanted.extend(inventory.bindings.iter().map(|binding| (key(&binding.sink), binding)));
+    pub(super) fn apply(&mut self, plan: &Plan) {
+        let mut wanted = BTreeMap::new();
+        for (name, inventory) in &plan.inventories {
+            if inventory.held.is_none() && !inventory.suspended {
+                let key =
+                    |spec: &BindingPlan| BindingKey { inventory: name.clone(), sink: spec.sink.clone() };
+                wanted.extend(inventory.bindings.iter().map(|spec| (key(spec), spec)));
             }
         }
-        let differs = |(key, running): &(&BindingKey, &Running)| wanted.get(*key) != Some(&&running.spec);
-        let over: Vec<BindingKey> = self.running.iter().filter(differs).map(|(key, _)| key.clone()).collect();
-        let over: Vec<_> = over.iter().filter_map(|key| self.running.remove_entry(key)).collect();
-        for (key, running) in over {
-            let given_up = wanted.contains_key(&key) || !kept.contains(&key);
-            let clear = given_up && may_clear(&key, &running.spec, &wanted);
-            if !wanted.contains_key(&key) && kept.contains(&key) {
-                self.dormant.insert(key.clone(), running.spec.clone());
-            }
-            self.end(key, running, clear);
+        let differs = |key: &BindingKey, running: &mut Running| wanted.get(key) != Some(&&running.spec);
+        for (key, running) in self.running.extract_if(.., differs).collect::<Vec<_>>() {
+            self.engine.unsubscribe(&key.inventory, &running.subscriber);
+            running.stop.cancel();
+            self.leftovers.keep(key, running.spec, running.ended);
         }
-        self.clear_dormant(&wanted, &kept);
+        self.leftovers.apply(plan);
         for (key, spec) in wanted {
             if !self.running.contains_key(&key) {
                 self.start(key, spec.clone());
             }
-        }
-        self.ending.retain(|_, task| !task.is_finished());
-    }
-
-    /// Removes what dormant bindings exported, where their deletion policies say so and nobody refers to it any more.
-    fn clear_dormant(&mut self, wanted: &BTreeMap<BindingKey, &BindingPlan>, kept: &BTreeSet<BindingKey>) {
-        let over = |key: &BindingKey, _: &mut BindingPlan| wanted.contains_key(key) || !kept.contains(key);
-        let over: Vec<_> = self.dormant.extract_if(.., over).collect();
-        for (key, spec) in over {
-            // One that runs again takes over what is there.
-            if wanted.contains_key(&key) || !may_clear(&key, &spec, wanted) {
-                continue;
-            }
-            let predecessor = self.ending.remove(&key);
-            let term = self.term.clone();
-            let task = self.tasks.spawn(async move {
-                if let Some(predecessor) = predecessor {
-                    // A panic of the predecessor is its own affair.
-                    let _ = predecessor.await;
-                }
-                let sink = spec.config.open(&spec.name, &term);
-                term.during(remove_exported(&spec, sink)).await;
-            });
-            self.ending.insert(key, task);
         }
     }
 
@@ -136,13 +98,13 @@ impl Bindings {
         let (inbox, status) = (binding.inbox(), binding.status());
         let subscriber: Arc<dyn Subscriber> = Arc::new(Subscribed(inbox));
         self.engine.subscribe(&key.inventory, Arc::clone(&subscriber));
-        let stop = CancellationToken::new();
-        let predecessor = self.ending.remove(&key);
-        let (stopped, term) = (stop.clone(), self.term.clone());
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let before = self.leftovers.make_way(&key, &spec);
+        let (stopped, term, end) = (stop.clone(), self.term.clone(), ended.clone().drop_guard());
         let task = self.tasks.spawn(async move {
-            if let Some(predecessor) = predecessor {
-                // A panic of the predecessor is its own affair.
-                let _ = predecessor.await;
+            let _end = end;
+            for other in before {
+                other.cancelled().await;
             }
             term.during(binding.run(stopped)).await
         });
@@ -152,21 +114,7 @@ impl Bindings {
                 changed.send_modify(|count| *count += 1);
             }
         });
-        self.running.insert(key, Running { spec, stop, status, subscriber, task });
-    }
-
-    fn end(&mut self, key: BindingKey, running: Running, clear: bool) {
-        let Running { spec, stop, subscriber, task, .. } = running;
-        self.engine.unsubscribe(&key.inventory, &subscriber);
-        stop.cancel();
-        let term = self.term.clone();
-        let task = self.tasks.spawn(async move {
-            let Ok(Some(finished)) = task.await else { return };
-            if clear {
-                term.during(remove_exported(&spec, finished.sink)).await;
-            }
-        });
-        self.ending.insert(key, task);
+        self.running.insert(key, Running { spec, stop, status, subscriber, ended, task });
     }
 
     pub(super) fn statuses(&self) -> BTreeMap<BindingKey, (String, BindingStatus)> {
@@ -176,6 +124,11 @@ impl Bindings {
                 (key.clone(), (running.spec.config.describe(), running.status.borrow().clone()))
             })
             .collect()
+    }
+
+    /// What bindings that run no longer have left.
+    pub(super) fn leftovers(&self) -> BTreeMap<BindingKey, LeftoverState> {
+        self.leftovers.states()
     }
 
     /// Stops all bindings, each after it has delivered what is waiting, and returns their last statuses.
@@ -192,50 +145,8 @@ impl Bindings {
             };
             last.insert(key, (running.spec.config.describe(), status));
         }
-        for (_, task) in std::mem::take(&mut self.ending) {
-            let _ = task.await;
-        }
+        self.leftovers.stop(DRAIN).await;
         last
-    }
-}
-
-/// Whether what a binding exported is to go when nobody refers to it any more: its policy says so, and no other binding of
-/// its inventory, whatever it is called, may be about the same rows.
-fn may_clear(key: &BindingKey, spec: &BindingPlan, wanted: &BTreeMap<BindingKey, &BindingPlan>) -> bool {
-    let mut others = wanted.iter().filter(|(other, _)| other.inventory == key.inventory);
-    spec.config.deletion_policy() == DeletionPolicy::Delete && others.all(|(_, other)| leaves(spec, other))
-}
-
-/// Whether what a binding exported is certainly not what its successor takes over. Rather rows stay than that the successor
-/// finds its own removed, and everybody who reads them with it.
-fn leaves(spec: &BindingPlan, successor: &BindingPlan) -> bool {
-    let (place, next) = (spec.config.place(&spec.name), successor.config.place(&successor.name));
-    place.is_apart_from(&next)
-}
-
-/// Removes what a binding exported. It is tried for a while; what then is left is said in the log.
-async fn remove_exported(spec: &BindingPlan, mut sink: Sink) {
-    let mut pause = Duration::from_millis(200);
-    for attempt in 1.. {
-        let result = match sink.connect().await {
-            Ok(()) => sink.clear().await,
-            Err(error) => Err(error),
-        };
-        let destination = spec.config.describe();
-        match result {
-            Ok(receipt) => {
-                tracing::info!(binding = %spec.name, destination, deleted = receipt.deleted, "removed what was exported");
-                return;
-            }
-            Err(error) if error.is_retryable() && attempt < 5 => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            Err(error) => {
-                tracing::error!(binding = %spec.name, destination, %error, "what was exported could not be removed");
-                return;
-            }
-        }
     }
 }
 
@@ -298,79 +209,5 @@ impl Rows for SnapshotRows {
         let chunk = chunk.ok().filter(|chunk| !chunk.is_empty())?;
         self.0 = Some(snapshot);
         Some(chunk)
-    }
-}
-
-#[cfg(all(test, feature = "postgres"))]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::catalog::{ResourceName, SinkFamily};
-    use crate::sinks::database::postgres;
-    use crate::sinks::snapshot::layout::{Format, LayoutMode, LayoutSettings};
-    use crate::sinks::snapshot::local;
-    use crate::sinks::{BindingName, EndpointPolicy, Provisioning, SinkConfig, TlsSettings};
-
-    fn plan(cluster: &str, config: SinkConfig) -> BindingPlan {
-        BindingPlan {
-            name: BindingName {
-                cluster: cluster.to_owned(),
-                inventory_namespace: "team".to_owned(),
-                inventory_name: "apps".to_owned(),
-            },
-            sink: SinkName { family: SinkFamily::Database, name: ResourceName::new("team", "sink") },
-            config,
-            min_interval: Duration::ZERO,
-        }
-    }
-
-    fn postgres(dsn: &str, table: &str) -> SinkConfig {
-        let settings = postgres::Settings {
-            dsn: dsn.to_owned(),
-            schema: None,
-            table: table.to_owned(),
-            provisioning: Provisioning::Ensure,
-            tls: TlsSettings::default(),
-            deletion_policy: None,
-            endpoints: EndpointPolicy::default(),
-        };
-        SinkConfig::Postgres(postgres::Config::new(settings).unwrap())
-    }
-
-    fn files(endpoint: &str, template: &str, format: Format, mode: LayoutMode) -> SinkConfig {
-        let settings = local::Settings {
-            endpoint: endpoint.to_owned(),
-            path_template: Some(template.to_owned()),
-            format,
-            layout: LayoutSettings { mode, ..LayoutSettings::default() },
-            ..local::Settings::default()
-        };
-        SinkConfig::Local(local::Config::new(settings).unwrap())
-    }
-
-    #[test]
-    fn what_was_exported_is_left_behind_only_by_a_successor_that_goes_elsewhere() {
-        let table = || postgres("postgres://u:p@db/inv", "rows");
-        let documents = || files("/nowhere", "{namespace}/{name}", Format::Yaml, LayoutMode::Document);
-        let rows = LayoutMode::PerResource;
-        for (case, before, after, expected) in [
-            ("a password", table(), postgres("postgres://u:q@db/inv", "rows"), false),
-            ("an alias", table(), postgres("postgres://u:p@alias:5433/inv", "rows"), false),
-            ("a standby", table(), postgres("postgres://u:p@db,standby/inv", "rows"), false),
-            ("a table", table(), postgres("postgres://u:p@db/inv", "others"), true),
-            ("a database", table(), postgres("postgres://u:p@db/other", "rows"), true),
-            ("files", table(), documents(), true),
-            ("a format", documents(), files("/nowhere", "{namespace}/{name}", Format::Json, rows), false),
-            ("a path", documents(), files("/nowhere", "x/{namespace}/{name}", Format::Yaml, rows), true),
-            (
-                "a path that is spelled otherwise",
-                documents(),
-                files("/", "nowhere/{namespace}/{name}{extension}", Format::Yaml, rows),
-                false,
-            ),
-        ] {
-            assert_eq!(leaves(&plan("east", before), &plan("east", after)), expected, "{case}");
-        }
-        assert!(leaves(&plan("east", table()), &plan("west", table())), "a cluster");
     }
 }

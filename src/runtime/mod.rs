@@ -14,24 +14,30 @@
 //! rest is here.
 
 mod bindings;
+mod leftovers;
 mod store;
 mod watches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use bindings::{BindingKey, Sampler};
-pub use store::{ObjectStore, namespaces, watch_objects};
+pub use bindings::Sampler;
+pub use leftovers::LeftoverState;
+pub use store::{ObjectStore, namespaces, read_namespaces, watch_objects};
 
-use crate::catalog::Plan;
+use crate::catalog::{BindingKey, Plan};
 use crate::engine::{self, Engine, GraphClosed, InventoryName, StartError, Subscriber};
 use crate::export::{BindingStatus, Phase};
 use crate::sinks::Term;
 use crate::sources::{Mode, Source};
 use bindings::Bindings;
 use watches::Watches;
+
+/// The time for which removals are waited for where nothing else is said.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The state of everything that runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +46,8 @@ pub struct Report {
     pub engine: engine::Report,
     /// Bindings: the destination for humans, and the state.
     pub bindings: BTreeMap<BindingKey, (String, BindingStatus)>,
+    /// What bindings that do not run any more have left, by what was known when it was left.
+    pub leftovers: BTreeMap<BindingKey, LeftoverState>,
 }
 
 impl Report {
@@ -59,6 +67,7 @@ pub struct Runtime {
     watches: Watches,
     /// Nothing in a standby.
     bindings: Option<Bindings>,
+    cleanup_timeout: Duration,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -69,17 +78,23 @@ impl Runtime {
     /// # Errors
     /// [`StartError`]: the system refuses the threads.
     pub fn start(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
-        let mut runtime = Self::standby(source, mode, workers)?;
+        let mut runtime = Self::standby(source, mode, workers, CLEANUP_TIMEOUT)?;
         runtime.lead(Term::unfenced(), None);
         Ok(runtime)
     }
 
     /// Starts the graph of a standby: what plans ask for is read and kept up to date, and nothing is written before
-    /// [`Runtime::lead`].
+    /// [`Runtime::lead`]. `cleanup_timeout`: for so long there is hope that what was exported can be removed where it is to
+    /// go; it is tried longer, but nobody need wait for it.
     ///
     /// # Errors
     /// [`StartError`]: the system refuses the threads.
-    pub fn standby(source: Arc<dyn Source>, mode: Mode, workers: usize) -> Result<Self, StartError> {
+    pub fn standby(
+        source: Arc<dyn Source>,
+        mode: Mode,
+        workers: usize,
+        cleanup_timeout: Duration,
+    ) -> Result<Self, StartError> {
         let engine = Arc::new(Engine::start(workers)?);
         let changed = Arc::new(watch::Sender::new(0));
         let mut engine_changes = engine.changes();
@@ -89,15 +104,22 @@ impl Runtime {
                 merged.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self { watches: Watches::new(Arc::clone(&engine), source, mode), bindings: None, engine, changed })
+        Ok(Self {
+            watches: Watches::new(Arc::clone(&engine), source, mode),
+            bindings: None,
+            cleanup_timeout,
+            engine,
+            changed,
+        })
     }
 
     /// Begins to write, in this term, what the last plan that was applied wants. Each binding finds out first what its
     /// destination holds.
     pub fn lead(&mut self, term: Term, plan: Option<&Plan>) {
-        let mut bindings = Bindings::new(Arc::clone(&self.engine), term, Arc::clone(&self.changed));
+        let mut bindings =
+            Bindings::new(Arc::clone(&self.engine), term, self.cleanup_timeout, Arc::clone(&self.changed));
         if let Some(plan) = plan {
-            bindings.apply(&plan.inventories);
+            bindings.apply(plan);
         }
         self.bindings = Some(bindings);
     }
@@ -110,7 +132,7 @@ impl Runtime {
         let actions = self.engine.apply(plan)?;
         // Bindings before sources, so that they see every delta; they wait for hydration by themselves.
         if let Some(bindings) = &mut self.bindings {
-            bindings.apply(&plan.inventories);
+            bindings.apply(plan);
         }
         self.watches.act(actions);
         Ok(())
@@ -129,12 +151,18 @@ impl Runtime {
     /// The state of everything.
     pub fn report(&self) -> Report {
         let bindings = self.bindings.as_ref().map(Bindings::statuses).unwrap_or_default();
-        Report { engine: self.engine.report(), bindings }
+        let leftovers = self.bindings.as_ref().map(Bindings::leftovers).unwrap_or_default();
+        Report { engine: self.engine.report(), bindings, leftovers }
     }
 
     /// Whether the first list of every target has ended one way or the other.
     pub fn has_read_everything(&self) -> bool {
         !self.engine.report().targets.values().any(|target| target.pending)
+    }
+
+    /// Marks the graph: the report's mark reaches this when everything that was applied before is dispatched.
+    pub fn mark(&self) -> u64 {
+        self.engine.mark()
     }
 
     /// Counts changes of what [`Runtime::report`] shows.
@@ -189,7 +217,7 @@ impl Runtime {
             Some(bindings) => bindings.stop().await,
             None => BTreeMap::new(),
         };
-        Report { engine: self.engine.report(), bindings }
+        Report { engine: self.engine.report(), bindings, leftovers: BTreeMap::new() }
     }
 }
 

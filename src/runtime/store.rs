@@ -108,11 +108,18 @@ pub async fn watch_objects(
 
 /// The namespaces of a store.
 pub fn namespaces(store: &ObjectStore) -> BTreeMap<String, Namespace> {
+    read_namespaces(store.objects())
+}
+
+/// Namespaces from the objects that they are.
+pub fn read_namespaces(objects: BTreeMap<ObjectName, Arc<[u8]>>) -> BTreeMap<String, Namespace> {
     let read = |json: &[u8]| {
         let namespace: k8s_openapi::api::core::v1::Namespace =
             serde_json::from_slice(json).unwrap_or_default();
         let metadata = namespace.metadata;
-        Namespace::new(metadata.labels.unwrap_or_default(), &metadata.annotations.unwrap_or_default())
+        let terminating = metadata.deletion_timestamp.is_some();
+        let annotations = metadata.annotations.unwrap_or_default();
+        Namespace { terminating, ..Namespace::new(metadata.labels.unwrap_or_default(), &annotations) }
     };
-    store.objects().into_iter().map(|(name, json)| (name.name, read(&json))).collect()
+    objects.into_iter().map(|(name, json)| (name.name, read(&json))).collect()
 }

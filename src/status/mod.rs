@@ -11,10 +11,13 @@
 //! resource that it is about.
 
 mod conditions;
+mod events;
+mod exports;
 mod probes;
 mod resources;
 mod writer;
 
 pub use conditions::{Conditions, Why, binding_state};
+pub use events::{Events, Told};
 pub use resources::statuses;
 pub use writer::{FIELD_MANAGER, StatusKey, Wanted, Writer};

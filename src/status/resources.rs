@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kollect_dataflows::data::TargetName;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::conditions::{
     Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
 };
+use super::exports;
 use super::writer::{StatusKey, Wanted};
 use crate::api::{
     ClusterInventoryStatus, InventoryStatus, NamespaceShard, ProfileStatus, RollupStatus, SinkExport,
@@ -38,59 +39,75 @@ pub fn statuses(
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let all = All { plan, report, probes, previews, now };
     let mut statuses = Vec::new();
-    let mut add = |kind: &str, plural: &str, name: &ResourceName, status: Value, stored: Value| {
-        let (kind, plural) = (kind.to_owned(), plural.to_owned());
-        let key = StatusKey { kind, plural, namespace: name.namespace.clone(), name: name.name.clone() };
-        statuses.push(Wanted { key, status, stored });
+    let mut add = |(kind, plural): (&str, &str), metadata: &ObjectMeta, status: Value, stored: Value| {
+        let key = StatusKey {
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        };
+        statuses.push(Wanted { key, status, stored, uid: metadata.uid.clone() });
     };
     for (name, resource) in &input.profiles {
         let status = all.profile(name, resource.metadata.generation);
-        add("KollectProfile", "kollectprofiles", name, json(&status), json(&resource.status));
+        let kind = ("KollectProfile", "kollectprofiles");
+        add(kind, &resource.metadata, json(&status), json(&resource.status));
     }
-    for (name, resource) in &input.targets {
+    // A target that is being deleted is gone in a moment.
+    for (name, resource) in input.targets.iter().filter(|(_, target)| !is_deleted(&target.metadata)) {
         let status = all.target(name, resource.metadata.generation);
-        add("KollectTarget", "kollecttargets", name, json(&status), json(&resource.status));
+        let kind = ("KollectTarget", "kollecttargets");
+        add(kind, &resource.metadata, json(&status), json(&resource.status));
     }
-    for (name, resource) in &input.cluster_targets {
+    for (name, resource) in input.cluster_targets.iter().filter(|(_, target)| !is_deleted(&target.metadata)) {
         let status = all.target(name, resource.metadata.generation);
-        add("KollectClusterTarget", "kollectclustertargets", name, json(&status), json(&resource.status));
+        let kind = ("KollectClusterTarget", "kollectclustertargets");
+        add(kind, &resource.metadata, json(&status), json(&resource.status));
     }
     for (name, resource) in &input.inventories {
-        let status = all.inventory(name, resource.metadata.generation);
-        add("KollectInventory", "kollectinventories", name, json(&status), json(&resource.status));
+        let (metadata, stored) = (&resource.metadata, resource.status.clone().unwrap_or_default());
+        let status = match is_deleted(metadata) {
+            true => all.ending_inventory(name, metadata.generation, stored),
+            false => Some(all.inventory(name, metadata.generation, &stored.sink_exports)),
+        };
+        let Some(status) = status else { continue };
+        let kind = ("KollectInventory", "kollectinventories");
+        add(kind, metadata, json(&status), json(&resource.status));
     }
     for (name, resource) in &input.cluster_inventories {
-        let status = all.cluster_inventory(name, resource.metadata.generation);
-        let (kind, plural) = ("KollectClusterInventory", "kollectclusterinventories");
-        add(kind, plural, name, json(&status), json(&resource.status));
+        let (metadata, stored) = (&resource.metadata, resource.status.clone().unwrap_or_default());
+        let status = match is_deleted(metadata) {
+            true => all.ending_cluster_inventory(name, metadata.generation, stored),
+            false => Some(all.cluster_inventory(name, metadata.generation, &stored.sink_exports)),
+        };
+        let Some(status) = status else { continue };
+        let kind = ("KollectClusterInventory", "kollectclusterinventories");
+        add(kind, metadata, json(&status), json(&resource.status));
     }
-    let mut sink = |family: SinkFamily, plural, name: &ResourceName, generation, stored: Option<&_>| {
-        let sink = SinkName { family, name: name.clone() };
-        add(family.kind(), plural, name, json(&all.sink(&sink, generation, stored)), json(&stored));
-    };
+    let mut sink =
+        |family: SinkFamily, plural, name: &ResourceName, metadata: &ObjectMeta, stored: Option<&_>| {
+            let sink = SinkName { family, name: name.clone() };
+            let status = all.sink(&sink, metadata.generation, stored);
+            add((family.kind(), plural), metadata, json(&status), json(&stored));
+        };
     for (name, resource) in &input.database_sinks {
-        let (generation, stored) = (resource.metadata.generation, resource.status.as_ref());
-        sink(SinkFamily::Database, "kollectdatabasesinks", name, generation, stored);
+        let stored = resource.status.as_ref();
+        sink(SinkFamily::Database, "kollectdatabasesinks", name, &resource.metadata, stored);
     }
     for (name, resource) in &input.snapshot_sinks {
-        let (generation, stored) = (resource.metadata.generation, resource.status.as_ref());
-        sink(SinkFamily::Snapshot, "kollectsnapshotsinks", name, generation, stored);
+        let stored = resource.status.as_ref();
+        sink(SinkFamily::Snapshot, "kollectsnapshotsinks", name, &resource.metadata, stored);
     }
     for (name, resource) in &input.event_sinks {
-        let (generation, stored) = (resource.metadata.generation, resource.status.as_ref());
-        sink(SinkFamily::Event, "kollecteventsinks", name, generation, stored);
+        let stored = resource.status.as_ref();
+        sink(SinkFamily::Event, "kollecteventsinks", name, &resource.metadata, stored);
     }
     for (name, resource) in &input.connection_tests {
         // One that has come to its end stays as it is.
         if plan.connection_tests.contains_key(name) {
             let status = all.connection_test(name, resource);
-            add(
-                "KollectConnectionTest",
-                "kollectconnectiontests",
-                name,
-                json(&status),
-                json(&resource.status),
-            );
+            let kind = ("KollectConnectionTest", "kollectconnectiontests");
+            add(kind, &resource.metadata, json(&status), json(&resource.status));
         }
     }
     statuses
@@ -100,6 +117,10 @@ fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
+fn is_deleted(metadata: &ObjectMeta) -> bool {
+    metadata.deletion_timestamp.is_some()
+}
+
 fn json(status: &impl Serialize) -> Value {
     // Our own types can be written as JSON.
     serde_json::to_value(status).unwrap_or_default()
@@ -107,7 +128,7 @@ fn json(status: &impl Serialize) -> Value {
 
 pub(super) struct All<'a> {
     pub(super) plan: &'a Plan,
-    report: &'a Report,
+    pub(super) report: &'a Report,
     pub(super) probes: &'a probes::Report,
     pub(super) previews: &'a BTreeMap<SinkName, SinkPreview>,
     pub(super) now: Timestamp,
@@ -182,7 +203,13 @@ impl All<'_> {
         }
     }
 
-    fn inventory(&self, name: &ResourceName, generation: Option<i64>) -> InventoryStatus {
+    /// `stored` are the exports of the status that the inventory has.
+    fn inventory(
+        &self,
+        name: &ResourceName,
+        generation: Option<i64>,
+        stored: &[SinkExport],
+    ) -> InventoryStatus {
         let mut conditions = Conditions::new(generation, self.now);
         let report = self.report.engine.inventories.get(name);
         let plan = self.plan.inventories.get(name);
@@ -191,34 +218,21 @@ impl All<'_> {
         let states: Vec<_> =
             bindings.iter().map(|(key, (_, status))| (key.sink.to_string(), binding_state(status))).collect();
         let problem = self.problem(&ResourceRef::inventory(name));
-        let suspended = plan.filter(|plan| plan.suspended).map(|_| {
-            (reason::SUSPENDED.to_owned(), "spec.suspend is true: what is exported stays as it is".to_owned())
-        });
+        let suspended = plan.filter(|plan| plan.suspended).map(|_| exports::suspended());
         let held = plan.and_then(|plan| plan.held.as_ref()).map(|hold| {
             (hold.reason.to_owned(), format!("{}; what is exported stays as it is", hold.message))
         });
         // A problem with one reference of several leaves the others working.
         let (whole, part) =
             if bindings.is_empty() { (held.or(suspended).or(problem), None) } else { (None, problem) };
-        let degraded = part.or_else(|| self.degraded_target(name));
+        let degraded = part.or_else(|| self.degraded_target(name)).or_else(|| self.stuck_leftover(name));
         inventory_conditions(&mut conditions, whole, degraded, report, &states);
-        let exports = bindings.iter().zip(&states).map(|((key, (_, status)), (_, state))| {
-            let mut conditions = Conditions::new(generation, self.now);
-            let ready = ("Exported", "the destination holds the rows of the inventory".to_owned());
-            sink_conditions(&mut conditions, state.clone().err(), ready);
-            let to_time = |at| Timestamp::try_from(at).ok().map(Time);
-            SinkExport {
-                name: key.sink.to_string(),
-                last_export_time: status.last_export.and_then(to_time),
-                last_checksum: status.settled.map(|settled| settled.digest.to_string()),
-                position: status.position.and_then(|position| i64::try_from(position).ok()),
-                pending_rows: i64::try_from(status.backlog.changes).ok(),
-                lag_seconds: i64::try_from(status.backlog.lag().as_secs()).ok(),
-                rows_written: i64::try_from(status.totals.rows()).ok(),
-                conditions: conditions.finish(),
-            }
-        });
-        let exports: Vec<SinkExport> = exports.collect();
+        let running: Vec<_> = bindings
+            .iter()
+            .zip(states)
+            .map(|((key, (_, status)), (_, state))| (*key, status, state))
+            .collect();
+        let exports = self.exports(name, generation, &running, stored);
         let rollups = report.map(|report| report.rollups.clone()).unwrap_or_default();
         InventoryStatus {
             observed_generation: generation,
@@ -238,7 +252,12 @@ impl All<'_> {
         }
     }
 
-    fn cluster_inventory(&self, name: &ResourceName, generation: Option<i64>) -> ClusterInventoryStatus {
+    fn cluster_inventory(
+        &self,
+        name: &ResourceName,
+        generation: Option<i64>,
+        stored: &[SinkExport],
+    ) -> ClusterInventoryStatus {
         let InventoryStatus {
             observed_generation,
             item_count,
@@ -248,7 +267,7 @@ impl All<'_> {
             last_export_time,
             sink_exports,
             conditions: mut built,
-        } = self.inventory(name, generation);
+        } = self.inventory(name, generation, stored);
         let mut conditions = Conditions::new(generation, self.now);
         let failed = sink_exports.iter().find_map(|export| {
             let synced = export.conditions.iter().find(|condition| condition.type_ == "Ready")?;

@@ -1,4 +1,4 @@
-//! Writes status by server-side apply: only what changed, and no resource too often.
+//! Writes status by server-side apply: only what changed, and no resource too often; tells of transitions.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::events::{Events, Transitions};
 use crate::api::{API_VERSION, GROUP, VERSION};
 
 /// The field manager of everything that is written.
@@ -57,6 +58,8 @@ pub struct Wanted {
     pub status: Value,
     /// The status that it has, as far as is known.
     pub stored: Value,
+    /// Its uid.
+    pub uid: Option<String>,
 }
 
 struct Written {
@@ -70,12 +73,15 @@ pub struct Writer {
     written: HashMap<StatusKey, Written>,
     /// Since when statuses are held back.
     held_back: HashMap<StatusKey, Instant>,
+    transitions: Transitions,
+    events: Events,
 }
 
 impl Writer {
     /// A writer that has written nothing yet.
-    pub fn new(client: Client) -> Self {
-        Self { client, written: HashMap::new(), held_back: HashMap::new() }
+    pub fn new(client: Client, events: Events) -> Self {
+        let (written, held_back) = (HashMap::new(), HashMap::new());
+        Self { client, written, held_back, transitions: Transitions::default(), events }
     }
 
     /// Writes the statuses that are wanted, whenever these change, until `stop` fires or nobody wants any more.
@@ -107,6 +113,7 @@ impl Writer {
         let keys: HashSet<&StatusKey> = statuses.iter().map(|wanted| &wanted.key).collect();
         self.written.retain(|key, _| keys.contains(key));
         self.held_back.retain(|key, _| keys.contains(key));
+        self.transitions.retain(|key| keys.contains(key));
         let (mut due, mut again) = (Vec::new(), None);
         for mut wanted in statuses {
             match self.wait(&mut wanted, now) {
@@ -124,9 +131,11 @@ impl Writer {
                 (wanted, written.unwrap_or_else(|_| Err(late())))
             })
             .buffer_unordered(AT_ONCE);
-        while let Some((Wanted { key, status, .. }, written)) = under_way.next().await {
+        while let Some((Wanted { key, status, stored, uid }, written)) = under_way.next().await {
             match written {
                 Ok(()) => {
+                    let told = self.transitions.told(&key, uid.as_deref(), &status, &stored);
+                    told.into_iter().for_each(|told| self.events.tell(told));
                     self.written.insert(key, Written { status, at: now });
                 }
                 // It is gone, or has never been: there is nobody to tell.
@@ -142,7 +151,7 @@ impl Writer {
 
     /// How long a status has to wait until it is written; `None` when it needs not be.
     fn wait(&mut self, wanted: &mut Wanted, now: Instant) -> Option<Duration> {
-        let Wanted { key, status, stored } = wanted;
+        let Wanted { key, status, stored, .. } = wanted;
         let written = self.written.get(key);
         // What was written last may not have come back yet, so it counts more than what is stored.
         let before = written.map_or(&*stored, |written| &written.status);

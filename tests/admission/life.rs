@@ -8,8 +8,9 @@ use std::time::Duration;
 use http::Method;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use kollect::admission::{self, Certificates, FailurePolicy, Location, Options, Rotation};
+use kollect::admission::{self, Certificates, FailurePolicy, Limits, Location, Options, Rotation};
 use kollect::catalog::Input;
+use kollect::operator::Readiness;
 use kube::api::{DeleteParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -157,8 +158,11 @@ async fn without_it_the_controllers_refuse_the_same_and_with_it_only_changes_of_
     let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "map" } });
     let answer = world.send(Method::POST, "/api/v1/namespaces/default/configmaps", &map).await;
     assert!(answer.is_taken(), "{answer:?}");
+    delete(&world, &cases[2].0).await;
+    assert_eq!(world.get(&cases[2].0).await.code, 404);
+    // A target waits for an operator, so that its rows are removed.
     delete(&world, &cases[1].0).await;
-    assert_eq!(world.get(&cases[1].0).await.code, 404);
+    assert_eq!(world.get(&cases[1].0).await.code, 200);
     assert_eq!(world.get(&cases[0].0).await.code, 200, "a finalizer is left");
     let answer = merge(&cases[0].0, finalizers(json!([]))).await;
     assert!(answer.is_taken(), "{answer:?}");
@@ -167,6 +171,7 @@ async fn without_it_the_controllers_refuse_the_same_and_with_it_only_changes_of_
     // With policy Ignore an operator that is down stops nothing.
     let operator = world.operator(Some(Options { failure_policy: FailurePolicy::Ignore, ..options }));
     is_asked(&world).await;
+    eventually("the target is let go of", async || world.get(&cases[1].0).await.code == 404).await;
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(world.client.clone());
     eventually("the policy is applied", async || {
         let webhooks = configurations.get(NAME).await.unwrap().webhooks.unwrap();
@@ -178,6 +183,32 @@ async fn without_it_the_controllers_refuse_the_same_and_with_it_only_changes_of_
         world.create(&profile("new", "$.data.v"), true).await.is_taken()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_webhook_is_sent_what_is_the_tenants() {
+    let world = World::new("tenant").await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "other" } });
+    assert!(world.send(Method::POST, "/api/v1/namespaces", &namespace).await.is_taken());
+    let limits = Limits { namespaces: ["default".to_owned()].into(), namespaced_only: true };
+    let options = Options { limits, ..webhook(FailurePolicy::Fail, Rotation::default()) };
+    let operator = world.operator(Some(options));
+    is_asked(&world).await;
+    let mut elsewhere = profile("bad", "cel:(");
+    elsewhere["metadata"]["namespace"] = "other".into();
+    let answer = world.create(&elsewhere, true).await;
+    assert!(answer.is_taken(), "{answer:?}");
+    let of_cluster = resource(
+        "KollectClusterTarget",
+        "bad",
+        json!({
+            "profileRef": { "name": "p", "namespace": "default" },
+            "resourceRules": [{ "gvk": { "version": "v1", "kind": "Pod" }, "matchPolicy": "object." }],
+        }),
+    );
+    let answer = world.create(&of_cluster, true).await;
+    assert!(answer.is_taken(), "{answer:?}");
+    operator.stop().await;
 }
 
 /// A certificate in the files of a directory, and the authority that signed it.
@@ -249,6 +280,53 @@ async fn certificates_are_renewed_while_requests_run_and_all_replicas_serve_one_
     is_asked(&world).await;
     operator.stop().await;
     replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_authority_is_trusted_before_its_certificate_is_served_also_when_the_secret_was_removed() {
+    let world = World::new("settle").await;
+    // Longer than the test takes.
+    let rotation = Rotation {
+        check: Duration::from_millis(200),
+        settle: Duration::from_secs(600),
+        ..Rotation::default()
+    };
+    let options = webhook(FailurePolicy::Fail, rotation);
+    let operator = world.operator(Some(options.clone()));
+    is_asked(&world).await;
+    let before = configured(&world).await;
+    let secrets: Api<Secret> = Api::default_namespaced(world.client.clone());
+    secrets.delete(NAME, &DeleteParams::default()).await.unwrap();
+    eventually("there is another authority", async || configured(&world).await != before).await;
+    let both = configured(&world).await;
+    assert!(both.contains(before.trim()), "the authority of the certificate that is served");
+    // An API server that has not heard of the new authority yet is served, and so is one that has.
+    for authorities in [&before, &both] {
+        let client = client_of(&options, authorities);
+        assert_eq!(send(&client, Method::POST, "/validate", b"{}".to_vec()).await.code, 400);
+    }
+    let answer = world.create(&profile("probe", "cel:("), true).await;
+    assert!(answer.is_refused_by_webhook(), "{answer:?}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_is_ready_when_its_webhook_can_answer() {
+    let world = World::new("ready").await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        certificates: Certificates::Directory(folder.path().to_owned()),
+        ..webhook(FailurePolicy::Ignore, Rotation::default())
+    };
+    let bad = profile("bad", "cel:(");
+    assert!(world.create(&bad, false).await.is_taken());
+    let mut operator = world.operator(Some(options));
+    // It does its work, but for the webhook.
+    eventually("status is written", async || world.reason(&bad).await == "ProfileInvalid").await;
+    assert_eq!(*operator.readiness.borrow(), Readiness::Starting);
+    write_certificate(folder.path(), "127.0.0.1");
+    operator.readiness.wait_for(|readiness| *readiness == Readiness::Leader).await.unwrap();
+    operator.stop().await;
 }
 
 /// The authorities that the API server trusts.

@@ -9,13 +9,14 @@ use http_body_util::BodyExt as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kollect::admission::{Certificates, FailurePolicy, Location, Options, Rotation};
 use kollect::api;
-use kollect::operator;
+use kollect::operator::{self, Readiness};
 use kollect::sources::kubernetes::client;
 use kube::api::{Patch, PatchParams};
 use kube::client::Body;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,7 @@ pub(crate) struct World {
 pub(crate) struct Operator {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    pub(crate) readiness: watch::Receiver<Readiness>,
 }
 
 impl Operator {
@@ -99,17 +101,20 @@ impl World {
     /// The same, as somebody else.
     pub(crate) fn operator_as(&self, client: Client, webhook: Option<Options>) -> Operator {
         let stop = CancellationToken::new();
+        let (sender, readiness) = watch::channel(Readiness::default());
         let options = operator::Options {
+            tenancy: Default::default(),
             allow_local_sinks: true,
             endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
             scrub_keys: Vec::new(),
             workers: 1,
+            cleanup_timeout: std::time::Duration::from_secs(120),
             lease: None,
-            readiness: Default::default(),
+            readiness: sender,
             webhook,
         };
         let running = operator::run(client, options, stop.clone());
-        Operator { stop, task: tokio::spawn(async move { drop(running.await.unwrap()) }) }
+        Operator { stop, task: tokio::spawn(async move { drop(running.await.unwrap()) }), readiness }
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
@@ -208,6 +213,7 @@ pub(crate) fn webhook(failure_policy: FailurePolicy, rotation: Rotation) -> Opti
         name: NAME.to_owned(),
         certificates: Certificates::Own(rotation),
         failure_policy,
+        limits: Default::default(),
     }
 }
 

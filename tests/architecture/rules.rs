@@ -61,7 +61,7 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         module: "probes",
-        may_name: &["catalog", "sinks", "sources", EXTRACTION],
+        may_name: &["catalog", "latest", "sinks", "sources", EXTRACTION],
         why: "a probe looks at a sink or an object and runs nothing, whoever asks for it",
     },
     Rule {
@@ -74,6 +74,7 @@ pub(crate) const RULES: &[Rule] = &[
         may_name: &["api", "catalog", "engine", "export", "probes", "runtime", ROWS],
         why: "status says what plan, engine, exports and probes report, and decides nothing",
     },
+    Rule { module: "latest", may_name: &[], why: "every task may tell another one what is new" },
     Rule { module: "telemetry", may_name: &[], why: "everything may log, so logging may need nothing" },
     Rule {
         module: "runtime",
@@ -88,6 +89,7 @@ pub(crate) const RULES: &[Rule] = &[
             "catalog",
             "engine",
             "export",
+            "latest",
             "lease",
             "probes",
             "runtime",

@@ -24,8 +24,14 @@ pub(crate) struct World {
 impl World {
     /// A cluster with the custom resource definitions, and a pipeline of ConfigMaps into Postgres.
     pub(crate) async fn new() -> Self {
-        let name = server::unique("operator");
-        let cluster = tokio::task::spawn_blocking(move || Cluster::start(&name)).await.unwrap();
+        Self::with_api_server("").await
+    }
+
+    /// The same, with these arguments of the API server.
+    pub(crate) async fn with_api_server(arguments: &str) -> Self {
+        let (name, arguments) = (server::unique("operator"), arguments.to_owned());
+        let cluster =
+            tokio::task::spawn_blocking(move || Cluster::start_with(&name, &arguments)).await.unwrap();
         let kubeconfig = cluster.kubeconfig.clone();
         let client = kollect::sources::kubernetes::client(Some(&kubeconfig), None).await.unwrap();
         let world = Self {
@@ -524,7 +530,9 @@ async fn requests_that_are_never_answered_hold_up_neither_rows_nor_the_end() {
         allow_local_sinks: false,
         endpoints: kollect::sinks::EndpointPolicy::unrestricted(),
         workers: 1,
+        cleanup_timeout: std::time::Duration::from_secs(120),
         scrub_keys: Vec::new(),
+        tenancy: Default::default(),
         lease: None,
         readiness: Default::default(),
         webhook: None,

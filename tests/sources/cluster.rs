@@ -49,15 +49,20 @@ fn remove_left_over(parent: &Path, prefix: &str) {
 impl Cluster {
     /// Starts an empty cluster, which ends with this process.
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_with(name, "")
+    }
+
+    /// The same, with these arguments of the API server.
+    pub(crate) fn start_with(name: &str, arguments: &str) -> Self {
         let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let prefix = format!("sources-{name}-");
         remove_left_over(parent, &prefix);
-        Self::start_in(parent.join(format!("{prefix}{}", std::process::id())))
+        Self::start_in(parent.join(format!("{prefix}{}", std::process::id())), arguments)
     }
 
-    fn start_in(folder: PathBuf) -> Self {
+    fn start_in(folder: PathBuf, arguments: &str) -> Self {
         let mut start = script("start.sh");
-        start.arg(&folder).env("OWNER", std::process::id().to_string());
+        start.arg(&folder).env("OWNER", std::process::id().to_string()).env("APISERVER_ARGS", arguments);
         let kubeconfig = PathBuf::from(run(start));
         Self { folder, kubeconfig }
     }
@@ -67,7 +72,7 @@ impl Cluster {
         let mut stop = script("stop.sh");
         stop.arg(&self.folder);
         run(stop);
-        Self::start_in(self.folder)
+        Self::start_in(self.folder, "")
     }
 }
 

@@ -5,6 +5,7 @@
 mod cluster;
 mod directory;
 mod kubernetes;
+mod namespaces;
 #[allow(dead_code, reason = "shared with other tests")]
 mod proxy;
 mod support;

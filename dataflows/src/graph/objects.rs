@@ -152,7 +152,7 @@ struct Watch {
     objects: KeyMap<Known>,
     problems: KeyMap<Vec<Trouble>>,
     lists: Vec<OpenList>,
-    /// Deleted objects and their last versions, kept while a list is open that may still bring them.
+    /// Deleted objects and their last versions, kept while a list beside the stream is open that may still bring them.
     deleted: KeyMap<u64>,
     /// Objects of this batch that are still to be evaluated, with their last accepted bytes.
     pending: KeyMap<Arc<[u8]>>,
@@ -317,19 +317,24 @@ impl Watch {
             return;
         }
         self.pending.remove(&key);
-        if !self.lists.is_empty() {
+        // The watch's own list may stay open for as long as it likes: nothing is kept for it.
+        if self.has_lists_beside() {
             self.deleted.insert(key, version);
-            for list in &mut self.lists {
-                list.seen.remove(&key);
-            }
+        }
+        for list in &mut self.lists {
+            list.seen.remove(&key);
         }
         self.retract(key, out);
+    }
+
+    fn has_lists_beside(&self) -> bool {
+        self.lists.iter().any(|list| list.scope != ListScope::Watch)
     }
 
     fn close_list(&mut self, id: ListId) -> Option<OpenList> {
         let position = self.lists.iter().position(|list| list.id == id)?;
         let list = self.lists.swap_remove(position);
-        if self.lists.is_empty() {
+        if !self.has_lists_beside() {
             self.deleted = KeyMap::default();
         }
         Some(list)

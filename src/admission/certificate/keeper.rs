@@ -41,6 +41,8 @@ pub(in crate::admission) struct Keeper {
     serving: Arc<Serving>,
     /// Where the Secret is.
     namespace: String,
+    /// The authorities that the configuration was last given: one of them made the certificate that is served.
+    trusted: Vec<u8>,
     /// What went wrong last: it is told once.
     told: Option<String>,
 }
@@ -56,7 +58,7 @@ impl Keeper {
             Location::Service { namespace, .. } => namespace.clone(),
             Location::Url { .. } => client.default_namespace().to_owned(),
         };
-        Self { client, options, configuration, serving, namespace, told: None }
+        Self { client, options, configuration, serving, namespace, trusted: Vec::new(), told: None }
     }
 
     /// Keeps it, on and on.
@@ -102,6 +104,7 @@ impl Keeper {
             self.serve(key.clone());
         }
         let changed = self.configure(Some(&authorities)).await?;
+        self.trusted = authorities;
         if !self.serving.is(&key) {
             if changed {
                 sleep(rotation.settle).await;
@@ -169,8 +172,10 @@ impl Keeper {
 
     /// A Secret with a new certificate, in place of one that is there.
     fn fresh(&self, stored: Option<&Secret>, rotation: &Rotation) -> Result<Secret, String> {
+        // Where somebody has removed the Secret, the authority that is trusted must be trusted on, until another certificate is served.
         let before = stored.and_then(|secret| secret.data.as_ref()?.get("ca.crt"));
-        let before = before.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned()).unwrap_or_default();
+        let before = before.map_or(self.trusted.as_slice(), |bytes| bytes.0.as_slice());
+        let before = String::from_utf8_lossy(before);
         let host = self.options.location.host();
         let issued = issue::issue(&host, rotation.valid, &before, SystemTime::now())
             .map_err(|error| format!("no certificate can be made for {host}: {error}"))?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{active, briefly, input, inventory, target};
-use crate::catalog::{Catalog, Input, Plan, ResourceName, ResourceRef, TargetPlan, Unusable, reason};
+use crate::catalog::{
+    Catalog, Incomplete, Input, Plan, ResourceName, ResourceRef, TargetPlan, Unusable, reason,
+};
 
 const INVENTORIES: &str = "
 kind: KollectInventory
@@ -27,7 +29,8 @@ fn with(unusable: &[(&str, &str, Option<&str>)]) -> Input {
     let mut input = input(INVENTORIES);
     for (kind, name, tier) in unusable {
         let labels = tier.map(|tier| BTreeMap::from([("tier".to_owned(), tier.to_owned())]));
-        let why = Unusable { labels, message: "it has a new field".into(), remedy: "correct it".into() };
+        let (message, remedy) = ("it has a new field".into(), "correct it".into());
+        let why = Unusable { labels, message, remedy, ..Unusable::default() };
         input.unusable.insert(ResourceRef::new(kind, &ResourceName::new("a", *name)), why);
     }
     input
@@ -116,7 +119,7 @@ fn a_sink_that_cannot_be_used_is_left_out_and_still_referred_to() {
 #[test]
 fn where_not_all_resources_are_known_only_inventories_that_name_their_targets_are_not_held() {
     let mut input = with(&[]);
-    input.incomplete = true;
+    input.incomplete = Incomplete { targets: true, cluster_targets: false };
     super::put(
         &mut input,
         "kind: KollectInventory
@@ -130,4 +133,8 @@ spec: {targetRefs: [pods, missing], databaseSinkRefs: [db]}",
         assert_eq!(hold.map(|hold| hold.reason), held.then_some(reason::UNREADABLE), "{name}");
     }
     active(&plan, "pods");
+    // Those of the cluster are no targets of a namespace.
+    input.incomplete = Incomplete { targets: false, cluster_targets: true };
+    let plan = self::plan(&input);
+    assert!(plan.inventories.values().all(|inventory| inventory.held.is_none()));
 }

@@ -6,12 +6,14 @@ mod cluster;
 mod connection_tests;
 mod held;
 mod inventories;
+mod leftovers;
 mod order;
 mod problems;
 mod rollups;
 mod scopes;
 mod sinks;
 mod targets;
+mod tenancy;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

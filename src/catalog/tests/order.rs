@@ -18,6 +18,8 @@ const DOCUMENTS: &[&str] = &[
     "kind: KollectTarget\nmetadata: {namespace: a, name: u, labels: {x: v}}\nspec: {profileRef: missing}",
     "kind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {databaseSinkRefs: [s, db], snapshotSinkRefs: [files]}",
     "kind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {databaseSinkRefs: [db, s], targetSelector: {matchLabels: {x: v}}}",
+    "kind: KollectInventory\nmetadata: {namespace: a, name: i, deletionTimestamp: '2026-01-01T00:00:00Z'}\nspec: {databaseSinkRefs: [db, s]}",
+    "kind: KollectInventory\nmetadata: {namespace: a, name: i}\nspec: {databaseSinkRefs: [db]}\nstatus: {sinkExports: [{name: database/a/s}, {name: snapshot/a/files}]}",
     "kind: KollectInventory\nmetadata: {namespace: a, name: j}\nspec: {targetRefs: [t, u]}",
     "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: s}\nspec: {type: sqlite, endpoint: /s.db}",
     "kind: KollectDatabaseSink\nmetadata: {namespace: a, name: s}\nspec: {type: sqlite}",

@@ -19,10 +19,22 @@ use super::request::{self, Failure};
 pub(super) struct Resource {
     /// Path of its objects in all namespaces, for example `/apis/apps/v1/deployments`.
     pub(super) path: String,
+    /// Whether its objects belong to namespaces.
+    pub(super) namespaced: bool,
     /// Whether its objects can be listed.
     pub(super) can_list: bool,
     /// Whether its objects can be watched.
     pub(super) can_watch: bool,
+}
+
+impl Resource {
+    /// Path of its objects in one namespace.
+    pub(super) fn path_in(&self, namespace: &str) -> String {
+        match self.path.rsplit_once('/') {
+            Some((group, name)) => format!("{group}/namespaces/{namespace}/{name}"),
+            None => self.path.clone(),
+        }
+    }
 }
 
 /// What the API server says of a kind.
@@ -60,6 +72,8 @@ struct ApiResourceList {
 struct ApiResource {
     name: String,
     kind: String,
+    #[serde(default)]
+    namespaced: bool,
     /// Set where it differs from the list's.
     #[serde(default)]
     group: String,
@@ -165,7 +179,7 @@ fn resources(
         .map(|resource| {
             let path = format!("{path}/{}", resource.name);
             let (can_list, can_watch) = (can(resource, "list"), can(resource, "watch"));
-            (resource.kind.clone(), Resource { path, can_list, can_watch })
+            (resource.kind.clone(), Resource { path, namespaced: resource.namespaced, can_list, can_watch })
         })
         .collect())
 }
@@ -201,20 +215,19 @@ mod tests {
             {"name":"deployments","kind":"Deployment","namespaced":true,"verbs":["get","list","watch"]},
             {"name":"deployments/scale","kind":"Scale","group":"autoscaling","version":"v1","verbs":["get"]},
             {"name":"others","kind":"Other","group":"else","verbs":["list"]},
-            {"name":"reviews","kind":"Review","verbs":["create"]}]}"#;
+            {"name":"reviews","kind":"Review","namespaced":false,"verbs":["create"]}]}"#;
         let resources = resources("/apis/apps/v1", "apps", "v1", body).unwrap();
+        let resource = |name: &str, namespaced, all| {
+            let path = format!("/apis/apps/v1/{name}");
+            Resource { path, namespaced, can_list: all, can_watch: all }
+        };
         assert_eq!(
             resources,
             [
-                (
-                    "Deployment".to_owned(),
-                    Resource { path: "/apis/apps/v1/deployments".into(), can_list: true, can_watch: true }
-                ),
-                (
-                    "Review".to_owned(),
-                    Resource { path: "/apis/apps/v1/reviews".into(), can_list: false, can_watch: false }
-                ),
+                ("Deployment".to_owned(), resource("deployments", true, true)),
+                ("Review".to_owned(), resource("reviews", false, false)),
             ]
         );
+        assert_eq!(resources[0].1.path_in("shop"), "/apis/apps/v1/namespaces/shop/deployments");
     }
 }

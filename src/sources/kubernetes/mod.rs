@@ -17,15 +17,21 @@
 //! - A kind that is not there is reported and waited for. The objects of a kind are gone when discovery says that its group
 //!   no longer knows it in any version; a version that is merely not served any more leaves them as they are.
 //! - What is denied is reported, tried again now and then, and deletes nothing.
+//! - Where the source reaches only some namespaces, nothing outside of them is asked for: each has a watch of its own, and the
+//!   watches of a kind are merged into one stream.
 
 mod backoff;
 mod client;
 mod discovery;
+mod lines;
+mod merge;
 mod object;
 mod request;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::client::{ClientError, client};
 use self::discovery::Discovery;
-use self::watch::Watch;
+use self::watch::{Place, Watch};
 use super::{EventSink, Mode, Source};
 
 /// How objects are listed.
@@ -80,11 +86,28 @@ impl Default for Options {
     }
 }
 
+/// How far a [`KubernetesSource`] reaches.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// The whole cluster.
+    #[default]
+    Cluster,
+    /// Some namespaces: nothing of others is asked for.
+    Namespaces {
+        /// Their names; at least one.
+        names: BTreeSet<String>,
+        /// Whether objects that belong to no namespace are reached too.
+        cluster_scoped: bool,
+    },
+}
+
 /// The objects of a cluster.
+#[derive(Clone)]
 pub struct KubernetesSource {
     client: Client,
     options: Options,
-    discovery: Discovery,
+    reach: Reach,
+    discovery: Arc<Discovery>,
 }
 
 impl KubernetesSource {
@@ -95,19 +118,33 @@ impl KubernetesSource {
 
     /// The same with other settings.
     pub fn with_options(client: Client, options: Options) -> Self {
-        Self { client, options, discovery: Discovery::default() }
+        Self { client, options, reach: Reach::Cluster, discovery: Arc::default() }
+    }
+
+    /// The same source, reaching so far. What it knows of the kinds of the cluster is shared.
+    pub fn reaching(&self, reach: Reach) -> Self {
+        Self { reach, ..self.clone() }
     }
 }
 
 impl fmt::Debug for KubernetesSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubernetesSource").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("KubernetesSource")
+            .field("options", &self.options)
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Source for KubernetesSource {
     async fn watch(&self, gvk: &Gvk, mode: Mode, events: &mut dyn EventSink, stop: &CancellationToken) {
-        stop.run_until_cancelled(Watch::new(self, gvk, mode, events).run()).await;
+        let watch = async {
+            match &self.reach {
+                Reach::Cluster => _ = Watch::new(self, gvk, Place::Anywhere, mode, events).run().await,
+                Reach::Namespaces { names, .. } => merge::watch(self, names, gvk, mode, events).await,
+            }
+        };
+        stop.run_until_cancelled(watch).await;
     }
 }

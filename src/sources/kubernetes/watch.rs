@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{AsyncBufRead, AsyncBufReadExt as _};
+use futures::AsyncBufRead;
 use kollect_dataflows::data::Gvk;
 
 use super::backoff::Backoff;
 use super::discovery::{Lookup, Resource};
+use super::lines::Lines;
 use super::object::{Bookmark, Page, RawObject, WatchLine};
 use super::request::{self, Failure, Status};
-use super::{InitialList, KubernetesSource};
+use super::{InitialList, KubernetesSource, Reach};
 use crate::sources::{Closed, Event, EventSink, Mode, SourceProblem};
 
 /// Failures in a row after which an API server that can't be reached is reported; a restart of it goes unnoticed.
@@ -23,6 +24,28 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 /// What a watch may take beyond the time it was asked for, before it counts as dead.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Where a watch looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// Wherever there are objects.
+    Anywhere,
+    /// In one namespace.
+    Namespace(&'a str),
+    /// Among the objects that belong to no namespace.
+    NoNamespace,
+}
+
+/// Why a watch came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nobody takes events any more.
+    Closed,
+    /// The one list is given, or can't be.
+    Over,
+    /// The kind belongs to namespaces and the watch looks outside of them, or the other way round.
+    Elsewhere,
+}
+
 /// Why a step came to an end.
 enum Halt {
     /// Nobody takes events any more.
@@ -31,6 +54,8 @@ enum Halt {
     Done,
     /// The kind is not there.
     Missing(Lookup),
+    /// The objects of the kind are not where the watch looks.
+    Elsewhere,
     /// Objects that can't be taken were among those listed.
     Undecodable,
     /// A request failed.
@@ -52,8 +77,11 @@ impl From<Failure> for Halt {
 pub(super) struct Watch<'a> {
     source: &'a KubernetesSource,
     gvk: &'a Gvk,
+    place: Place<'a>,
     mode: Mode,
     events: &'a mut dyn EventSink,
+    /// The objects of the kind turned out to be elsewhere.
+    elsewhere: bool,
     backoff: Backoff,
     /// When the present watch was begun.
     watching_since: Option<Instant>,
@@ -79,6 +107,7 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         source: &'a KubernetesSource,
         gvk: &'a Gvk,
+        place: Place<'a>,
         mode: Mode,
         events: &'a mut dyn EventSink,
     ) -> Self {
@@ -86,8 +115,10 @@ impl<'a> Watch<'a> {
         Self {
             source,
             gvk,
+            place,
             mode,
             events,
+            elsewhere: false,
             backoff: Backoff::new(options.first_pause, options.longest_pause),
             watching_since: None,
             failures: 0,
@@ -101,8 +132,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Goes on until nobody takes events, or the one list is given.
-    pub(super) async fn run(mut self) {
+    /// Goes on until nobody takes events, the one list is given, or the objects are elsewhere.
+    pub(super) async fn run(mut self) -> End {
         loop {
             self.watching_since = None;
             let result = self.step().await;
@@ -126,7 +157,9 @@ impl<'a> Watch<'a> {
             };
             let pause = match self.halted(halt).await {
                 Ok(Some(pause)) => pause,
-                Ok(None) | Err(Closed) => return,
+                Ok(None) if self.elsewhere => return End::Elsewhere,
+                Ok(None) => return End::Over,
+                Err(Closed) => return End::Closed,
             };
             tokio::time::sleep(pause).await;
         }
@@ -135,11 +168,19 @@ impl<'a> Watch<'a> {
     /// Looks the kind up, lists what is to be listed, and watches until the server ends it.
     async fn step(&mut self) -> Result<(), Halt> {
         let source = self.source;
-        let resource = match source.discovery.look_up(&source.client, self.gvk, self.discovered_since).await?
-        {
-            Lookup::Served(resource) => resource,
-            lookup => return Err(Halt::Missing(lookup)),
-        };
+        let mut resource =
+            match source.discovery.look_up(&source.client, self.gvk, self.discovered_since).await? {
+                Lookup::Served(resource) => resource,
+                lookup => return Err(Halt::Missing(lookup)),
+            };
+        match self.place {
+            Place::Anywhere => {}
+            Place::Namespace(namespace) if resource.namespaced => {
+                resource.path = resource.path_in(namespace);
+            }
+            Place::NoNamespace if !resource.namespaced => {}
+            Place::Namespace(_) | Place::NoNamespace => return Err(Halt::Elsewhere),
+        }
         if !resource.can_list || (self.mode == Mode::Follow && !resource.can_watch) {
             let what = if resource.can_list { "watched" } else { "listed" };
             return Err(Failure::Refused(format!("objects of this kind can't be {what}")).into());
@@ -393,6 +434,7 @@ impl<'a> Watch<'a> {
             Halt::Closed => return Err(Closed),
             Halt::Done => return Ok(None),
             Halt::Missing(lookup) => return self.missing(lookup).await,
+            Halt::Elsewhere => return self.elsewhere().await,
             Halt::Undecodable => {
                 self.resource_version = None;
                 return Ok((!once).then_some(self.source.options.longest_pause));
@@ -429,7 +471,12 @@ impl<'a> Watch<'a> {
             Failure::Denied(message) => SourceProblem {
                 reason: "AccessDenied",
                 message: format!("{}: {message}", self.gvk),
-                remedy: "grant list and watch on this kind in all namespaces".to_owned(),
+                remedy: match self.place {
+                    Place::Namespace(name) => {
+                        format!("grant list and watch on this kind in namespace {name}")
+                    }
+                    _ => "grant list and watch on this kind in all namespaces".to_owned(),
+                },
             },
             Failure::Refused(message) => {
                 self.discovered_since = Some(Instant::now());
@@ -455,6 +502,30 @@ impl<'a> Watch<'a> {
         };
         self.report(problem).await?;
         Ok((!once).then_some(pause))
+    }
+
+    /// The objects of the kind are not where the watch looks.
+    async fn elsewhere(&mut self) -> Result<Option<Duration>, Closed> {
+        if !matches!(self.source.reach, Reach::Namespaces { cluster_scoped: false, .. }) {
+            self.elsewhere = true;
+            return Ok(None);
+        }
+        let problem = SourceProblem {
+            reason: "AccessDenied",
+            message: format!(
+                "{}: its objects belong to no namespace, and this operator reads only those of its namespaces",
+                self.gvk
+            ),
+            remedy: "collect them with an operator that is not in tenant mode".to_owned(),
+        };
+        self.report(problem).await?;
+        if self.mode == Mode::Once {
+            return Ok(None);
+        }
+        self.resource_version = None;
+        let pause = self.backoff.pause().min(self.source.options.kind_pause);
+        self.discovered_since = Some(Instant::now() + pause);
+        Ok(Some(pause))
     }
 
     /// The kind is not there.
@@ -497,35 +568,6 @@ enum Taken {
     ListEnd(String),
 }
 
-/// The lines of an answer.
-struct Lines<R> {
-    reader: R,
-    line: Vec<u8>,
-    until: tokio::time::Instant,
-}
-
-impl<R: AsyncBufRead + Unpin> Lines<R> {
-    fn new(reader: R, time: Duration) -> Self {
-        Self { reader, line: Vec::new(), until: tokio::time::Instant::now() + time }
-    }
-
-    /// The next line; `None` after the last. One that was cut off is not given.
-    ///
-    /// May be given up and called again: what has been read so far is kept.
-    async fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
-        if self.line.ends_with(b"\n") {
-            self.line.clear();
-        }
-        let read = self.reader.read_until(b'\n', &mut self.line);
-        match tokio::time::timeout_at(self.until, read).await {
-            Ok(Ok(_)) if self.line.ends_with(b"\n") => Ok(Some(&self.line)),
-            Ok(Ok(_)) => Ok(None),
-            Ok(Err(error)) => Err(request::broken(error)),
-            Err(_) => Err(Failure::Unavailable("the watch is dead".to_owned(), None)),
-        }
-    }
-}
-
 fn upsert(object: RawObject) -> Event {
     Event::Object { version: object.version(), name: object.name, json: object.json }
 }
@@ -563,14 +605,5 @@ mod tests {
     fn continue_tokens_survive_the_query() {
         assert_eq!(query_value("aZ0-_.~"), "aZ0-_.~");
         assert_eq!(query_value("a+b/c=&"), "a%2Bb%2Fc%3D%26");
-    }
-
-    #[tokio::test]
-    async fn a_line_that_was_cut_off_is_not_given() {
-        let mut lines =
-            Lines::new(futures::io::Cursor::new(b"one\ntwo\nthr".to_vec()), Duration::from_secs(60));
-        assert_eq!(lines.next().await, Ok(Some(&b"one\n"[..])));
-        assert_eq!(lines.next().await, Ok(Some(&b"two\n"[..])));
-        assert_eq!(lines.next().await, Ok(None));
     }
 }
