@@ -292,24 +292,35 @@ impl Operator {
             return Ok(());
         }
         (input.secrets, input.secrets_unreadable) = (known.secrets, known.unreadable);
-        let plan = self.catalog.plan(&input);
-        if self.planned.as_ref().is_none_or(|(_, planned)| *planned != plan) {
-            for problem in &plan.problems {
-                tracing::warn!(reason = problem.reason, "{problem}");
+        let plan = match self.planned.take() {
+            // Only status was written, most likely by this process.
+            Some((planned, plan)) if planned.plans_like(&input) => plan,
+            planned => {
+                let plan = self.catalog.plan(&input);
+                if planned.is_none_or(|(_, planned)| planned != plan) {
+                    self.apply(&plan)?;
+                }
+                plan
             }
-            tracing::info!(
-                targets = plan.targets.len(),
-                inventories = plan.inventories.len(),
-                problems = plan.problems.len(),
-                "applying a new plan"
-            );
-            self.runtime.apply(&plan)?;
-        }
+        };
         let input = Arc::new(input);
         self.inputs.send_replace(Some(Arc::clone(&input)));
         self.planned = Some((input, plan));
         self.probe();
         Ok(())
+    }
+
+    fn apply(&mut self, plan: &Plan) -> Result<(), GraphClosed> {
+        for problem in &plan.problems {
+            tracing::warn!(reason = problem.reason, "{problem}");
+        }
+        tracing::info!(
+            targets = plan.targets.len(),
+            inventories = plan.inventories.len(),
+            problems = plan.problems.len(),
+            "applying a new plan"
+        );
+        self.runtime.apply(plan)
     }
 
     /// Has sinks and connection tests probed and previews made, by the leader alone.

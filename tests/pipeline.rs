@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "pipeline/bad_input.rs"]
+mod bad_input;
 #[path = "pipeline/cleanup.rs"]
 mod cleanup;
 #[path = "sources/cluster.rs"]
@@ -20,14 +22,20 @@ mod connection_tests;
 mod explain;
 #[path = "pipeline/kollect.rs"]
 mod kollect_binary;
+#[path = "pipeline/live.rs"]
+mod live;
 #[path = "pipeline/operator.rs"]
 mod operator;
 #[path = "sources/proxy.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod proxy;
+#[path = "pipeline/scale.rs"]
+mod scale;
 #[path = "pipeline/scopes.rs"]
 mod scopes;
 #[path = "sinks/server.rs"]
 mod server;
+#[path = "pipeline/tables.rs"]
+mod tables;
 #[path = "pipeline/tenancy.rs"]
 mod tenancy;

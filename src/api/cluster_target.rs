@@ -38,7 +38,17 @@ use super::target_filter::TargetFilter;
     printcolumn(name = "Profile", type_ = "string", json_path = ".spec.profileRef.name"),
     printcolumn(name = "Rows", type_ = "integer", json_path = ".status.rowCount"),
     printcolumn(name = "Failures", type_ = "integer", json_path = ".status.extractionFailures"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Degraded",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Degraded')].status"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Degraded')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KollectClusterTargetSpec {

@@ -33,7 +33,12 @@ use super::shared::yes;
     ),
     printcolumn(name = "Completed", type_ = "boolean", json_path = ".status.completed"),
     printcolumn(name = "Latency ms", type_ = "integer", json_path = ".status.latencyMs"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

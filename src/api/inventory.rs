@@ -36,7 +36,17 @@ use super::sink_ref::{self, SinkRef};
     printcolumn(name = "Rows", type_ = "integer", json_path = ".status.itemCount"),
     printcolumn(name = "Targets", type_ = "integer", json_path = ".status.targetCount"),
     printcolumn(name = "Last export", type_ = "date", json_path = ".status.lastExportTime"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Degraded",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Degraded')].status"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Degraded')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -169,7 +179,8 @@ pub struct InventoryStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub rollups: Vec<RollupStatus>,
-    /// When something was last exported, to whichever sink.
+    /// When something was last exported, to whichever sink, or what was exported was found to be up to date; the latter alone is
+    /// shown up to five minutes late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_export_time: Option<Time>,

@@ -21,7 +21,8 @@
 //! catalog says. Types are as lenient as a stored object may be: an object that an older schema let through must still
 //! be readable, so that it can be reported.
 
-// Each printer column has a type and a path.
+// Each printer column has a type and a path. The message is the last, as it is long: what is wrong and whose turn it is to act. That of
+// targets and inventories is of the condition Degraded, as one that is ready may still need attention.
 #![allow(clippy::duplicated_attributes)]
 
 mod cluster_inventory;

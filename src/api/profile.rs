@@ -35,7 +35,12 @@ use super::shared::{Gvk, is_false, yes};
     ),
     printcolumn(name = "Kind", type_ = "string", json_path = ".spec.targetGVK.kind"),
     printcolumn(name = "Targets", type_ = "integer", json_path = ".status.targetCount"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

@@ -165,6 +165,15 @@ impl Input {
         self.unusable.get(resource)
     }
 
+    /// The resources of one namespace; those of the cluster, where it is empty.
+    pub(super) fn of_namespace<'a, T>(
+        all: &'a BTreeMap<ResourceName, T>,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a ResourceName, &'a T)> {
+        let first = ResourceName::new(namespace, "");
+        all.range(first..).take_while(move |(name, _)| name.namespace == namespace)
+    }
+
     /// The resources of these kinds that can't be used as they stand, and stay for the time being.
     pub(super) fn unusable_of<'a>(
         &'a self,

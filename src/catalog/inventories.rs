@@ -287,15 +287,17 @@ enum Labels<'a> {
 }
 
 /// The targets of a namespace, or those of the cluster where it is empty, those included that can't be used.
-fn candidates<'a>(input: &'a Input, namespace: &str) -> BTreeMap<&'a ResourceName, Labels<'a>> {
-    let targets = input.targets.iter().map(|(name, target)| (name, &target.metadata));
-    let of_cluster = input.cluster_targets.iter().map(|(name, target)| (name, &target.metadata));
+fn candidates<'a>(input: &'a Input, namespace: &'a str) -> BTreeMap<&'a ResourceName, Labels<'a>> {
+    let targets = Input::of_namespace(&input.targets, namespace);
+    let targets = targets.map(|(name, target)| (name, &target.metadata));
+    let of_cluster = Input::of_namespace(&input.cluster_targets, namespace);
+    let of_cluster = of_cluster.map(|(name, target)| (name, &target.metadata));
     let all = targets.chain(of_cluster).filter(|(_, metadata)| stays(metadata));
     let usable = all.map(|(name, metadata)| (name, Labels::Known(metadata.labels.as_ref())));
     let unusable = input.unusable_of(&targets::KINDS).map(|(name, why)| {
         (name, why.labels.as_ref().map_or(Labels::Unknown, |labels| Labels::Known(Some(labels))))
     });
-    usable.chain(unusable).filter(|(name, _)| name.namespace == namespace).collect()
+    usable.chain(unusable.filter(|(name, _)| name.namespace == namespace)).collect()
 }
 
 /// Binds an inventory to the sinks that it refers to.

@@ -16,6 +16,7 @@
 //! written nor removed from anywhere, what went to a sink stays there. Only what is known to be gone is taken back. A target or
 //! inventory that is being deleted counts as gone.
 
+mod alike;
 mod connection_tests;
 mod fields;
 mod input;

@@ -39,7 +39,9 @@ pub struct Plan {
 impl Plan {
     /// The problems of one resource.
     pub fn problems_of(&self, resource: &ResourceRef) -> impl Iterator<Item = &Problem> {
-        self.problems.iter().filter(move |problem| problem.resource == *resource)
+        // They are sorted by resource, and somebody asks for each resource.
+        let first = self.problems.partition_point(|problem| problem.resource < *resource);
+        self.problems.iter().skip(first).take_while(move |problem| problem.resource == *resource)
     }
 }
 

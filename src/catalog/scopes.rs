@@ -39,7 +39,7 @@ struct Scope<'a> {
 
 impl<'a> Scopes<'a> {
     /// The scopes of a namespace; those of the cluster, where it is empty.
-    pub(super) fn of(input: &'a Input, namespace: &str) -> Self {
+    pub(super) fn of(input: &'a Input, namespace: &'a str) -> Self {
         let kind = if namespace.is_empty() { CLUSTER_KIND } else { KIND };
         let unusable = |name: &ResourceName| {
             let why = input.unusable(&ResourceRef::new(kind, name))?;
@@ -59,7 +59,7 @@ impl<'a> Scopes<'a> {
                 });
             }
         } else {
-            for (name, scope) in input.scopes.iter().filter(|(name, _)| name.namespace == namespace) {
+            for (name, scope) in Input::of_namespace(&input.scopes, namespace) {
                 let resource = ResourceRef::new(kind, name);
                 scopes.push(Scope { resource, limits: &scope.spec.limits, static_refs: &[] });
             }

@@ -116,7 +116,10 @@ pub(super) fn plan(
         let held = |reason, message: String| TargetPlan::Held { reason, message };
         let planned = match (unusable, plan.problems.get(first), parts, profile) {
             // A paused target says so, whatever else is wrong with it.
-            _ if *suspend => held(reason::SUSPENDED, "the target is suspended".to_owned()),
+            _ if *suspend => held(
+                reason::SUSPENDED,
+                "spec.suspend is true: nothing is read, and its rows stay as they are".to_owned(),
+            ),
             (Some(why), ..) => held(reason::SPEC_INVALID, why.message.clone()),
             (None, Some(problem), ..) => held(problem.reason, problem.message.clone()),
             (None, None, Some(parts), Some((spec, profile))) => {

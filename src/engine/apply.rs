@@ -117,9 +117,10 @@ impl Applying<'_> {
     }
 
     fn target(&mut self, name: &TargetName) -> &mut Target {
-        let State { targets, last_number, .. } = &mut *self.state;
+        let State { targets, target_names, last_number, .. } = &mut *self.state;
         targets.entry(name.clone()).or_insert_with(|| {
             *last_number += 1;
+            target_names.insert(TargetId(*last_number), name.clone());
             Target {
                 id: TargetId(*last_number),
                 plan: None,
@@ -178,6 +179,7 @@ impl Applying<'_> {
 
     fn remove_target(&mut self, name: &TargetName) {
         if let Some(target) = self.state.targets.remove(name) {
+            self.state.target_names.remove(&target.id);
             self.changes.push(Change::RemoveTarget(target.id));
         }
     }
@@ -273,6 +275,9 @@ fn feed(
 
 /// Tells the graph where a target looks, as far as that has changed.
 fn see(target: &mut Target, setting: GateSetting, sight: &Sight, changes: &mut Vec<Change>) {
+    if target.sight.as_ref().is_some_and(|(same, old)| *same == setting && old == sight) {
+        return;
+    }
     let old = target.sight.replace((setting, sight.clone()));
     let old = match old {
         Some((same, old)) if same == setting => old,

@@ -121,7 +121,7 @@ fn hydrate(state: &mut State) {
 }
 
 fn target_of(state: &mut State, id: TargetId) -> Option<&mut Target> {
-    state.targets.values_mut().find(|target| target.id == id)
+    state.targets.get_mut(state.target_names.get(&id)?)
 }
 
 fn count(inventory: &mut Inventory, changed: &InventoryDeltas) {

@@ -1,6 +1,6 @@
 //! What the engine can say about targets and inventories, for status and summaries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kollect_dataflows::data::{Digest, TargetName};
 
@@ -79,10 +79,13 @@ impl Engine {
             ended: state.ended,
             ..Report::default()
         };
+        let mut rows: HashMap<&TargetName, u64> = HashMap::new();
+        for (name, count) in state.inventories.values().flat_map(|inventory| &inventory.rows_by_target) {
+            let most = rows.entry(name).or_default();
+            *most = (*most).max(*count);
+        }
         for (name, target) in &state.targets {
             let watch = target.plan.as_ref().and_then(|plan| state.watches.get(&plan.gvk));
-            let rows =
-                state.inventories.values().filter_map(|inventory| inventory.rows_by_target.get(name)).max();
             report.targets.insert(
                 name.clone(),
                 TargetReport {
@@ -90,7 +93,7 @@ impl Engine {
                     hydrated: target.hydrated,
                     pending: state.is_pending(name),
                     objects: target.objects,
-                    rows: rows.copied().unwrap_or_default(),
+                    rows: rows.get(name).copied().unwrap_or_default(),
                     failures: target.failures,
                     last_failure: target.last_failure.clone(),
                     source_problem: watch

@@ -15,6 +15,8 @@ use crate::sources::SourceProblem;
 #[derive(Default)]
 pub(super) struct State {
     pub(super) targets: BTreeMap<TargetName, Target>,
+    /// The names of the targets, by what the graph calls them.
+    pub(super) target_names: HashMap<TargetId, TargetName>,
     pub(super) inventories: BTreeMap<InventoryName, Inventory>,
     /// The metrics of profiles.
     pub(super) measured: BTreeMap<ResourceName, Measured>,

@@ -65,7 +65,7 @@ pub(super) fn target_conditions(conditions: &mut Conditions, problem: Option<Why
             let message = "the objects are being listed for the first time; nobody has to act";
             (!report.hydrated).then(|| ("Hydrating".to_owned(), message.to_owned()))
         });
-    let failing = report.failures > 0;
+    let failures = report.failures;
     match &not_ready {
         Some((reason, message)) => {
             conditions.set("Ready", false, reason, message);
@@ -81,15 +81,17 @@ pub(super) fn target_conditions(conditions: &mut Conditions, problem: Option<Why
         Some((reason, message)) if reason != "Hydrating" && reason != "Suspended" => {
             conditions.set("Degraded", true, &reason, message);
         }
-        _ if failing => {
+        _ if failures > 0 => {
             let last = report.last_failure.as_deref().unwrap_or_default();
+            let attributes = if failures == 1 { "1 attribute" } else { &format!("{failures} attributes") };
             let message = format!(
-                "{} attributes could not be evaluated, the last: {last}; fix the profile or the objects",
-                report.failures
+                "{attributes} could not be evaluated, the last: {last}; fix the profile or the objects"
             );
             conditions.set("Degraded", true, "ExtractionFailed", message);
         }
-        _ => conditions.set("Degraded", false, "Collecting", "nothing needs attention"),
+        // What is waited for is said here too: it is what `kubectl get` shows.
+        Some((_, message)) => conditions.set("Degraded", false, "Collecting", message),
+        None => conditions.set("Degraded", false, "Collecting", "nothing needs attention"),
     }
 }
 
@@ -104,7 +106,9 @@ pub fn binding_state(status: &BindingStatus) -> Result<(), Why> {
             let first = status.set_aside.shown.first();
             let first =
                 first.map(|row| format!(", the first: {}: {}", row.key, row.message)).unwrap_or_default();
-            why(&format!("{} that the destination refuses{first}", rows(status.set_aside.count)))
+            let remedy =
+                "correct the objects, or the profile so that it leaves that out; the others are exported";
+            why(&format!("{} that the destination refuses{first}; {remedy}", rows(status.set_aside.count)))
         }
         Phase::Live => Ok(()),
         Phase::Retrying { message, .. }
@@ -153,9 +157,12 @@ pub(super) fn inventory_conditions(
         }
     }
     let waits = |reason: &str| reason == "Hydrating" || reason == "Suspended";
-    match (state.err().filter(|(reason, _)| !waits(reason)), degraded) {
-        (Some((reason, message)), _) => conditions.set("Degraded", true, &reason, message),
-        (None, Some((reason, message))) => conditions.set("Degraded", true, &reason, message),
+    match (state.err(), degraded) {
+        (Some((reason, message)), _) if !waits(&reason) => {
+            conditions.set("Degraded", true, &reason, message);
+        }
+        (_, Some((reason, message))) => conditions.set("Degraded", true, &reason, message),
+        (Some((_, message)), None) => conditions.set("Degraded", false, "Exported", message),
         (None, None) => conditions.set("Degraded", false, "Exported", "nothing needs attention"),
     }
 }

@@ -113,6 +113,10 @@ pub fn statuses(
     statuses
 }
 
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 fn is_deleted(metadata: &ObjectMeta) -> bool {
     metadata.deletion_timestamp.is_some()
 }
@@ -141,6 +145,15 @@ impl All<'_> {
         Some((first.reason.to_owned(), message))
     }
 
+    /// Why a target is held, and what to do about it, where that is known.
+    fn held(&self, name: &ResourceName, reason: &str, message: &str) -> Why {
+        let resource = ResourceRef::target(name);
+        let problem = self.plan.problems_of(&resource).find(|problem| problem.reason == reason);
+        let text =
+            problem.map(|problem| format!("{}: {}; {}", problem.field, problem.message, problem.remedy));
+        (reason.to_owned(), text.unwrap_or_else(|| message.to_owned()))
+    }
+
     fn profile(&self, name: &ResourceName, generation: Option<i64>) -> ProfileStatus {
         let mut conditions = Conditions::new(generation, self.now);
         let targets = self.plan.profiles.get(name).map(|profile| profile.targets).unwrap_or_default();
@@ -148,7 +161,7 @@ impl All<'_> {
         sink_conditions(
             &mut conditions,
             problem,
-            ("Compiled", format!("compiles; {targets} targets use it")),
+            ("Compiled", format!("compiles; used by {}", count(targets, "target"))),
         );
         ProfileStatus {
             observed_generation: generation,
@@ -162,7 +175,7 @@ impl All<'_> {
         let report = self.report.engine.targets.get(&target).cloned().unwrap_or_default();
         let mut conditions = Conditions::new(generation, self.now);
         let problem = match self.plan.targets.get(&target) {
-            Some(TargetPlan::Held { reason, message }) => Some(((*reason).to_owned(), message.clone())),
+            Some(TargetPlan::Held { reason, message }) => Some(self.held(name, reason, message)),
             _ => self.problem(&ResourceRef::target(name)),
         };
         target_conditions(&mut conditions, problem, &report);

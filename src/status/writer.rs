@@ -1,8 +1,9 @@
 //! Writes status by server-side apply: only what changed, and no resource too often; tells of transitions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -18,6 +19,19 @@ pub const FIELD_MANAGER: &str = "kollect";
 
 /// How often a resource is written at most, when only its counters change.
 const COUNTER_PAUSE: Duration = Duration::from_secs(2);
+
+/// The same when nothing changes but the times at which unchanged content was verified: every write of status is one for the API
+/// server to store, and for everybody who watches.
+const TIMES_PAUSE: Duration = Duration::from_secs(300);
+
+/// How long a status that says nothing but that something is under way is held back: mostly it is over by then.
+const HESITATION: Duration = Duration::from_secs(2);
+
+/// The same where there is a status already: nobody is to see resources flicker that are well because the operator began anew.
+const LONG_HESITATION: Duration = Duration::from_secs(10);
+
+/// So many statuses are under way at a time: hundreds change at the start, and each takes a round trip.
+const AT_ONCE: usize = 8;
 
 /// How long the API server may take to write one status.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,6 +71,8 @@ struct Written {
 pub struct Writer {
     client: Client,
     written: HashMap<StatusKey, Written>,
+    /// Since when statuses are held back.
+    held_back: HashMap<StatusKey, Instant>,
     transitions: Transitions,
     events: Events,
 }
@@ -64,7 +80,8 @@ pub struct Writer {
 impl Writer {
     /// A writer that has written nothing yet.
     pub fn new(client: Client, events: Events) -> Self {
-        Self { client, written: HashMap::new(), transitions: Transitions::default(), events }
+        let (written, held_back) = (HashMap::new(), HashMap::new());
+        Self { client, written, held_back, transitions: Transitions::default(), events }
     }
 
     /// Writes the statuses that are wanted, whenever these change, until `stop` fires or nobody wants any more.
@@ -89,29 +106,33 @@ impl Writer {
         stop.run_until_cancelled(work).await;
     }
 
-    /// Writes the statuses that differ from what was written last. A status whose conditions are the same waits until some
-    /// time has passed since the last write. Returns after how long to come again, when something was left.
+    /// Writes the statuses that differ from what was written last, or from what is stored. A status whose conditions are the same
+    /// waits until some time has passed since the last write. Returns after how long to come again, when something was left.
     pub async fn write(&mut self, statuses: Vec<Wanted>) -> Option<Duration> {
-        let mut again: Option<Duration> = None;
         let now = Instant::now();
-        self.written.retain(|key, _| statuses.iter().any(|wanted| wanted.key == *key));
-        self.transitions.retain(|key| self.written.contains_key(key));
-        for Wanted { key, mut status, stored, uid } in statuses {
-            // What was written last may not have come back yet, so it counts more than what is stored.
-            keep_transitions(&mut status, self.written.get(&key).map_or(&stored, |written| &written.status));
-            if let Some(written) = self.written.get(&key) {
-                if written.status == status {
-                    continue;
-                }
-                let wait = COUNTER_PAUSE.saturating_sub(now - written.at);
-                if written.status["conditions"] == status["conditions"] && !wait.is_zero() {
-                    again = Some(again.map_or(wait, |other| other.min(wait)));
-                    continue;
-                }
+        let keys: HashSet<&StatusKey> = statuses.iter().map(|wanted| &wanted.key).collect();
+        self.written.retain(|key, _| keys.contains(key));
+        self.held_back.retain(|key, _| keys.contains(key));
+        self.transitions.retain(|key| keys.contains(key));
+        let (mut due, mut again) = (Vec::new(), None);
+        for mut wanted in statuses {
+            match self.wait(&mut wanted, now) {
+                None => {}
+                Some(Duration::ZERO) => due.push(wanted),
+                Some(wait) => again = sooner(again, wait),
             }
-            let written = tokio::time::timeout(PATIENCE, self.patch(&key, &status)).await;
-            let late = || kube::Error::Service("the API server does not answer".into());
-            match written.unwrap_or_else(|_| Err(late())) {
+        }
+        let client = &self.client;
+        let mut under_way = futures::stream::iter(due)
+            .map(|wanted| async {
+                let written =
+                    tokio::time::timeout(PATIENCE, patch(client, &wanted.key, &wanted.status)).await;
+                let late = || kube::Error::Service("the API server does not answer".into());
+                (wanted, written.unwrap_or_else(|_| Err(late())))
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((Wanted { key, status, stored, uid }, written)) = under_way.next().await {
+            match written {
                 Ok(()) => {
                     let told = self.transitions.told(&key, uid.as_deref(), &status, &stored);
                     told.into_iter().for_each(|told| self.events.tell(told));
@@ -121,33 +142,105 @@ impl Writer {
                 Err(kube::Error::Api(error)) if error.code == 404 => {}
                 Err(error) => {
                     tracing::warn!(kind = key.kind, namespace = key.namespace, name = key.name, %error, "status can't be written; trying again");
-                    again = Some(again.map_or(COUNTER_PAUSE, |other| other.min(COUNTER_PAUSE)));
+                    again = sooner(again, COUNTER_PAUSE);
                 }
             }
         }
         again
     }
 
-    async fn patch(&self, key: &StatusKey, status: &Value) -> Result<(), kube::Error> {
-        let gvk = GroupVersionKind::gvk(GROUP, VERSION, &key.kind);
-        let resource = ApiResource::from_gvk_with_plural(&gvk, &key.plural);
-        let client = self.client.clone();
-        let (api, metadata): (Api<DynamicObject>, _) = match key.namespace.as_str() {
-            "" => (Api::all_with(client, &resource), json!({ "name": key.name })),
-            namespace => (
-                Api::namespaced_with(client, namespace, &resource),
-                json!({ "namespace": namespace, "name": key.name }),
-            ),
-        };
-        let body = json!({
-            "apiVersion": API_VERSION,
-            "kind": key.kind,
-            "metadata": metadata,
-            "status": status,
-        });
-        api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body)).await?;
-        Ok(())
+    /// How long a status has to wait until it is written; `None` when it needs not be.
+    fn wait(&mut self, wanted: &mut Wanted, now: Instant) -> Option<Duration> {
+        let Wanted { key, status, stored, .. } = wanted;
+        let written = self.written.get(key);
+        // What was written last may not have come back yet, so it counts more than what is stored.
+        let before = written.map_or(&*stored, |written| &written.status);
+        keep_transitions(status, before);
+        let pause = pause(before, status);
+        let is_passing = is_under_way(status) && !is_under_way(before);
+        // Which sinks hold something is to be known whatever happens to this process.
+        if pause.is_some() && is_passing && sinks(status).is_subset(&sinks(before)) {
+            let since = *self.held_back.entry(key.clone()).or_insert(now);
+            let new = before["conditions"].is_null();
+            let wait = if new { HESITATION } else { LONG_HESITATION }.saturating_sub(now - since);
+            if !wait.is_zero() {
+                return Some(wait);
+            }
+        } else {
+            self.held_back.remove(key);
+        }
+        match (pause, written) {
+            (Some(pause), Some(written)) => Some(pause.saturating_sub(now - written.at)),
+            (Some(_), None) => Some(Duration::ZERO),
+            (None, Some(_)) => None,
+            (None, None) => {
+                // Another process has written it.
+                self.written.insert(key.clone(), Written { status: status.clone(), at: now });
+                None
+            }
+        }
     }
+}
+
+/// The names of the sinks that a status lists.
+fn sinks(status: &Value) -> HashSet<&str> {
+    let exports = status["sinkExports"].as_array().into_iter().flatten();
+    exports.filter_map(|export| export["name"].as_str()).collect()
+}
+
+/// Whether a status says that something is under way, and nobody has to act.
+fn is_under_way(status: &Value) -> bool {
+    let ready = status["conditions"].as_array().into_iter().flatten();
+    let mut ready = ready.filter(|condition| condition["type"] == "Ready" && condition["status"] != "True");
+    ready.any(|condition| condition["reason"] == "Hydrating" || condition["reason"] == "Probing")
+}
+
+/// How far apart two writes are to be; `None` when they are the same.
+fn pause(before: &Value, status: &Value) -> Option<Duration> {
+    if before == status {
+        return None;
+    }
+    if before["conditions"] != status["conditions"] {
+        return Some(Duration::ZERO);
+    }
+    Some(if without_times(before) == without_times(status) { TIMES_PAUSE } else { COUNTER_PAUSE })
+}
+
+/// A status without the times of its last exports.
+fn without_times(status: &Value) -> Value {
+    const TIME: &str = "lastExportTime";
+    let mut status = status.clone();
+    let forget = |status: &mut Value| {
+        status.as_object_mut().and_then(|status| status.remove(TIME));
+    };
+    forget(&mut status);
+    status["sinkExports"].as_array_mut().into_iter().flatten().for_each(forget);
+    status
+}
+
+fn sooner(again: Option<Duration>, wait: Duration) -> Option<Duration> {
+    Some(again.map_or(wait, |other| other.min(wait)))
+}
+
+async fn patch(client: &Client, key: &StatusKey, status: &Value) -> Result<(), kube::Error> {
+    let gvk = GroupVersionKind::gvk(GROUP, VERSION, &key.kind);
+    let resource = ApiResource::from_gvk_with_plural(&gvk, &key.plural);
+    let client = client.clone();
+    let (api, metadata): (Api<DynamicObject>, _) = match key.namespace.as_str() {
+        "" => (Api::all_with(client, &resource), json!({ "name": key.name })),
+        namespace => (
+            Api::namespaced_with(client, namespace, &resource),
+            json!({ "namespace": namespace, "name": key.name }),
+        ),
+    };
+    let body = json!({
+        "apiVersion": API_VERSION,
+        "kind": key.kind,
+        "metadata": metadata,
+        "status": status,
+    });
+    api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body)).await?;
+    Ok(())
 }
 
 /// A condition whose status is what it was keeps the time of its last transition.
@@ -192,5 +285,23 @@ mod tests {
         assert_eq!(status["conditions"][0]["lastTransitionTime"], "1");
         assert_eq!(status["sinkExports"][0]["conditions"][0]["lastTransitionTime"], "2");
         assert_eq!(status["sinkExports"][1]["conditions"][0]["lastTransitionTime"], "2");
+    }
+
+    #[test]
+    fn conditions_are_written_at_once_counters_soon_and_times_of_verification_rarely() {
+        let status = |ready: &str, rows: u64, at: &str| {
+            json!({
+                "conditions": [{ "type": "Ready", "status": ready }],
+                "itemCount": rows,
+                "lastExportTime": at,
+                "sinkExports": [{ "name": "a", "rowsWritten": rows, "lastExportTime": at }],
+            })
+        };
+        let before = status("True", 1, "1");
+        assert_eq!(pause(&before, &before), None);
+        assert_eq!(pause(&before, &status("False", 2, "2")), Some(Duration::ZERO));
+        assert_eq!(pause(&before, &status("True", 2, "2")), Some(COUNTER_PAUSE));
+        assert_eq!(pause(&before, &status("True", 1, "2")), Some(TIMES_PAUSE));
+        assert_eq!(pause(&Value::Null, &before), Some(Duration::ZERO));
     }
 }

@@ -12,7 +12,7 @@ const WRONG: &str = "canary-wrong";
 const RIGHT: &str = "canary-right";
 
 /// A server whose user `probe` needs a password; gives its host and port.
-async fn server_with_password() -> String {
+pub(crate) async fn server_with_password() -> String {
     let url = server::start(&server::directory(&server::unique("password")));
     let connect = async |user: &str, password: &str| {
         let mut config: tokio_postgres::Config = url.parse().unwrap();

@@ -37,10 +37,16 @@ fn remove_leftovers() {
 
 /// Starts a server that stops when this process is gone; gives back its URL.
 pub(crate) fn start(directory: &Path) -> String {
+    start_with(directory, "")
+}
+
+/// As [`start`], with more arguments for the server.
+pub(crate) fn start_with(directory: &Path, arguments: &str) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/postgres/start.sh");
     let output = Command::new(&script)
         .arg(directory)
         .env("OWNER", std::process::id().to_string())
+        .env("PG_ARGS", arguments)
         .stderr(Stdio::inherit())
         .output()
         .unwrap_or_else(|error| {

@@ -210,15 +210,29 @@ impl fmt::Debug for Document<'_> {
 /// Why bytes could not be taken as an object. Shows none of them.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// The bytes are not JSON, or nested deeper than 127 levels. The source of the object must act.
+    /// The bytes are not JSON. The source of the object must act.
     #[error("the object is not valid JSON: {0}")]
-    NotJson(#[from] serde_json::Error),
+    NotJson(serde_json::Error),
+    /// What is read of the object nests too deep. The author of the object must act, or that of the profile.
+    #[error("the object nests deeper than 127 levels where a profile reads it")]
+    TooDeep,
     /// The bytes are JSON, but not an object. The source of the object must act.
     #[error("the object is a JSON value of another type, not a JSON object")]
     NotAnObject,
     /// The object has no name. The source of the object must act.
     #[error("the object has no metadata.name")]
     NoName,
+}
+
+impl From<serde_json::Error> for DocumentError {
+    fn from(error: serde_json::Error) -> Self {
+        // The parser has no other sign of it.
+        if error.to_string().starts_with("recursion limit exceeded") {
+            Self::TooDeep
+        } else {
+            Self::NotJson(error)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +283,7 @@ mod tests {
             (b"{}", "the object has no metadata.name"),
             (b"{\"metadata\":{\"name\":\"\"}}", "the object has no metadata.name"),
             (b"{\"metadata\":{\"name\":7}}", "the object has no metadata.name"),
+            (&[b'['; 200], "the object nests deeper than 127 levels where a profile reads it"),
         ] {
             assert_eq!(Document::parse(bytes).expect_err("refused").to_string(), message);
         }

@@ -1,6 +1,7 @@
 //! Plans of small sets of resources, written as manifests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod alike;
 mod cluster;
 mod connection_tests;
 mod held;
