@@ -23,25 +23,75 @@ A time span is a number with a unit, or several: `30s`, `5m`, `1h30m`; from 0 to
 
 ";
 
-/// Types that stand in sections of their own: title, and a place where one is.
-const SHARED: [(&str, &str, &str); 17] = [
-    ("Condition", "KollectTarget", "status.conditions[]"),
-    ("GVK", "KollectProfile", "spec.targetGVK"),
-    ("GVK pattern", "KollectScope", "spec.allowedGVKs[]"),
-    ("Label selector", "KollectTarget", "spec.labelSelector"),
-    ("Label requirement", "KollectTarget", "spec.labelSelector.matchExpressions[]"),
-    ("Layout", "KollectSnapshotSink", "spec.layout"),
-    ("Namespaced reference", "KollectClusterTarget", "spec.profileRef"),
-    ("Provisioning", "KollectSnapshotSink", "spec.provisioning"),
-    ("Resource rule", "KollectTarget", "spec.resourceRules[]"),
-    ("Rollup", "KollectInventory", "spec.rollups[]"),
-    ("Secret reference", "KollectDatabaseSink", "spec.secretRef"),
-    ("Serialization", "KollectSnapshotSink", "spec.serialization"),
-    ("Sink export", "KollectInventory", "status.sinkExports[]"),
-    ("Sink preview", "KollectDatabaseSink", "status.preview"),
-    ("Sink reference", "KollectInventory", "spec.databaseSinkRefs[]"),
-    ("Sink reference of a cluster inventory", "KollectClusterInventory", "spec.databaseSinkRefs[]"),
-    ("TLS", "KollectDatabaseSink", "spec.tls"),
+/// Types that stand in sections of their own: title, a place where one is, and what it is.
+const SHARED: [(&str, &str, &str, &str); 17] = [
+    (
+        "Condition",
+        "KollectTarget",
+        "status.conditions[]",
+        "One aspect of a resource's state. What the reasons mean stands in [Operations](operations.md#reasons-and-whose-turn-it-is).",
+    ),
+    (
+        "GVK",
+        "KollectProfile",
+        "spec.targetGVK",
+        "Group, version and kind of objects. The plural comes from the API server.",
+    ),
+    ("GVK pattern", "KollectScope", "spec.allowedGVKs[]", "Kinds that a scope allows; `*` stands for all."),
+    (
+        "Label selector",
+        "KollectTarget",
+        "spec.labelSelector",
+        "Selects by labels: everything in `matchLabels` and every requirement must hold. An empty selector selects everything.",
+    ),
+    (
+        "Label requirement",
+        "KollectTarget",
+        "spec.labelSelector.matchExpressions[]",
+        "One condition on one label.",
+    ),
+    ("Layout", "KollectSnapshotSink", "spec.layout", "How an inventory is spread over files."),
+    ("Namespaced reference", "KollectClusterTarget", "spec.profileRef", "A resource of a namespace."),
+    (
+        "Provisioning",
+        "KollectSnapshotSink",
+        "spec.provisioning",
+        "What may be created at a destination, and under which names.",
+    ),
+    (
+        "Resource rule",
+        "KollectTarget",
+        "spec.resourceRules[]",
+        "A rule that selects objects: everything that is given must hold.",
+    ),
+    (
+        "Rollup",
+        "KollectInventory",
+        "spec.rollups[]",
+        "Groups the rows of an inventory, and says something about each group.",
+    ),
+    ("Secret reference", "KollectDatabaseSink", "spec.secretRef", "A Secret."),
+    ("Serialization", "KollectSnapshotSink", "spec.serialization", "How rows are written into files."),
+    ("Sink export", "KollectInventory", "status.sinkExports[]", "The state of the export to one sink."),
+    ("Sink preview", "KollectDatabaseSink", "status.preview", "What is brought to a destination."),
+    (
+        "Sink reference",
+        "KollectInventory",
+        "spec.databaseSinkRefs[]",
+        "The name of a sink of the inventory's namespace, as text; or its name and settings.",
+    ),
+    (
+        "Sink reference of a cluster inventory",
+        "KollectClusterInventory",
+        "spec.databaseSinkRefs[]",
+        "The name of a sink, as text; or its name and settings.",
+    ),
+    (
+        "TLS",
+        "KollectDatabaseSink",
+        "spec.tls",
+        "How a connection is encrypted, and who the two sides are to each other.",
+    ),
 ];
 
 /// The reference as Markdown. The same for the same types, wherever it is made.
@@ -51,7 +101,7 @@ pub fn reference() -> String {
         let kind = kinds.iter().find(|other| other.name == kind)?;
         at(&kind.schema, path)
     };
-    let shared = SHARED.iter().filter_map(|(title, kind, path)| Some((*title, find(kind, path)?)));
+    let shared = SHARED.iter().filter_map(|(title, kind, path, _)| Some((*title, find(kind, path)?)));
     let shared: Vec<(&str, &Value)> = shared.collect();
     let writer = Writer { shared: &shared };
     let mut text = HEADER.to_owned();
@@ -68,10 +118,8 @@ pub fn reference() -> String {
         writer.kind(kind, &mut text);
     }
     for (title, schema) in &shared {
-        _ = write!(text, "\n## {title}\n\n");
-        if let Some(description) = schema["description"].as_str() {
-            _ = writeln!(text, "{description}\n");
-        }
+        let what = SHARED.iter().find(|(other, ..)| other == title).map(|(.., what)| *what);
+        _ = write!(text, "\n## {title}\n\n{}\n\n", what.unwrap_or_default());
         rules(schema, &mut text);
         writer.table(schema, Some(title), &mut text);
     }
@@ -165,14 +213,16 @@ impl Writer<'_> {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             let is_required = required.is_some_and(|required| required.iter().any(|key| key == name));
             let path = format!("{prefix}{name}");
-            let meaning = meaning(field, is_required);
-            _ = writeln!(text, "| `{path}` | {} | {meaning} |", self.type_of(field, own));
-            let (inner, path) = match field.get("items") {
+            let (inner, below) = match field.get("items") {
                 Some(items) => (items, format!("{path}[].")),
                 None => (field, format!("{path}.")),
             };
-            if self.shared_type(inner, own).is_none() {
-                self.rows(inner, &path, own, text);
+            // One with a section of its own is told of there, with its rules.
+            let is_shared = self.shared_type(inner, own).is_some();
+            let meaning = meaning(field, is_required, !is_shared);
+            _ = writeln!(text, "| `{path}` | {} | {meaning} |", self.type_of(field, own));
+            if !is_shared {
+                self.rows(inner, &below, own, text);
             }
         }
     }
@@ -229,7 +279,7 @@ fn messages(schema: &Value) -> Vec<&str> {
 }
 
 /// What a field means, and what it takes; fit for a cell of a table.
-fn meaning(schema: &Value, is_required: bool) -> String {
+fn meaning(schema: &Value, is_required: bool, with_rules: bool) -> String {
     let mut lines = Vec::new();
     let description = schema["description"].as_str().or_else(|| schema["items"]["description"].as_str());
     lines.extend(description.map(escaped));
@@ -257,10 +307,9 @@ fn meaning(schema: &Value, is_required: bool) -> String {
     if !facts.is_empty() {
         lines.push(facts.join(" "));
     }
-    let mut all = messages(schema);
-    // Those of objects with a section of their own stand there.
-    all.extend(schema.get("items").map(messages).unwrap_or_default());
-    lines.extend(all.into_iter().map(|message| format!("Rule: {}.", escaped(message))));
+    let of_each = schema.get("items").map(messages).unwrap_or_default();
+    let all = messages(schema).into_iter().chain(of_each).filter(|_| with_rules);
+    lines.extend(all.map(|message| format!("Rule: {}.", escaped(message))));
     lines.join("<br>")
 }
 
