@@ -37,14 +37,16 @@ use kollect_dataflows::data::Gvk;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, Webhook};
-use crate::api::{GROUP, SinkExport, VERSION};
+use crate::api::{GROUP, VERSION};
 use crate::catalog::{
-    self, Catalog, Incomplete, Input, Plan, ResourceName, ResourceRef, SinkName, Unusable, wanted_secrets,
+    self, Catalog, Incomplete, Input, Plan, ResourceName, ResourceRef, SinkName, Stored, Unusable,
+    wanted_secrets,
 };
 use crate::engine::{GraphClosed, StartError};
 use crate::latest;
@@ -537,9 +539,19 @@ impl Resources {
 }
 
 /// What is the same in all resources.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Any {
     metadata: ObjectMeta,
+    #[serde(default)]
+    status: Value,
+}
+
+impl Any {
+    /// The sinks that the status of an inventory lists.
+    fn exported(&self) -> BTreeSet<SinkName> {
+        let exports = self.status["sinkExports"].as_array().into_iter().flatten();
+        exports.filter_map(|export| export["name"].as_str()?.parse().ok()).collect()
+    }
 }
 
 fn typed<T: DeserializeOwned>(
@@ -547,17 +559,6 @@ fn typed<T: DeserializeOwned>(
     kind: &'static str,
     unusable: &mut BTreeMap<ResourceRef, Unusable>,
 ) -> BTreeMap<ResourceName, Arc<T>> {
-    /// What the status of an inventory says about its sinks.
-    #[derive(Deserialize)]
-    struct Exports {
-        status: ExportsStatus,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ExportsStatus {
-        #[serde(default)]
-        sink_exports: Vec<SinkExport>,
-    }
     let mut all = BTreeMap::new();
     for (name, json) in stores.objects() {
         let name = ResourceName::new(name.namespace, name.name);
@@ -566,17 +567,18 @@ fn typed<T: DeserializeOwned>(
                 all.insert(name, Arc::new(resource));
             }
             Err(error) => {
-                let metadata = serde_json::from_slice(&json).ok().map(|any: Any| any.metadata);
-                let exports = serde_json::from_slice(&json).ok().map(|any: Exports| any.status.sink_exports);
-                let exported: BTreeSet<SinkName> =
-                    exports.into_iter().flatten().filter_map(|export| export.name.parse().ok()).collect();
-                let deleted = metadata.as_ref().is_some_and(|metadata| metadata.deletion_timestamp.is_some());
-                let labels = metadata.map(|metadata| metadata.labels.unwrap_or_default());
+                let any: Any = serde_json::from_slice(&json).unwrap_or_default();
+                let exported = any.exported();
+                let Any { metadata, status } = any;
+                let deleted = metadata.deletion_timestamp.is_some();
+                let (generation, uid) = (metadata.generation, metadata.uid);
+                let stored = Some(Stored { generation, uid, status });
+                let labels = metadata.name.map(|_| metadata.labels.unwrap_or_default());
                 // What the parser says may quote the resource, but for where it is.
                 let place = format!("line {}, column {}", error.line(), error.column());
                 let message = format!("the resource can't be read as a {kind} (at {place} of its JSON)");
                 let remedy = "correct it, or run a version of Kollect that knows its fields".to_owned();
-                let why = Unusable { labels, deleted, exported, message, remedy };
+                let why = Unusable { labels, deleted, exported, stored, message, remedy };
                 unusable.insert(ResourceRef::new(kind, &name), why);
             }
         }

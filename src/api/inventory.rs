@@ -239,7 +239,7 @@ pub struct SinkExport {
     /// How many rows have been written since the operator started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_written: Option<i64>,
-    /// `Synced`: the sink has all rows.
+    /// `Ready`: the sink has all rows. While it has none to get any more, the reason says what becomes of those that it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

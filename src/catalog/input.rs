@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kollect_dataflows::extract::{WATCH_LABEL, Wish};
+use serde_json::Value;
 
 use super::{ResourceRef, SinkName};
 use crate::api::{
@@ -92,10 +93,23 @@ pub struct Unusable {
     pub deleted: bool,
     /// The sinks that it has exported to, if it is an inventory.
     pub exported: BTreeSet<SinkName>,
+    /// What a cluster knows of it beside its spec; `None` when it is in none.
+    pub stored: Option<Stored>,
     /// Why, in a lowercase sentence.
     pub message: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+/// What is stored with a resource, whatever its spec says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Its generation.
+    pub generation: Option<i64>,
+    /// Its uid.
+    pub uid: Option<String>,
+    /// Its status.
+    pub status: Value,
 }
 
 /// Everything that a plan depends on.

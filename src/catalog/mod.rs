@@ -36,7 +36,7 @@ mod targets;
 mod tests;
 
 pub use crate::sinks::EndpointPolicy;
-pub use input::{Incomplete, Input, Namespace, Options, ResourceName, SecretData, Unusable};
+pub use input::{Incomplete, Input, Namespace, Options, ResourceName, SecretData, Stored, Unusable};
 pub use leftovers::sink_references;
 pub use plan::{
     ActiveTarget, BindingKey, BindingPlan, ConnectionTestPlan, Hold, InventoryPlan, Leftover, MetricsPlan,

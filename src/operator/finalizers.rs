@@ -11,13 +11,13 @@
 //!
 //! What is left behind then is said in an event. Only metadata is looked at, so a resource that can't be read is let go of too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::errands::Errand;
-use crate::catalog::{ResourceName, ResourceRef};
+use crate::catalog::{ResourceName, ResourceRef, SinkName};
 use crate::export::Phase;
 use crate::runtime::{LeftoverState, Report};
 use crate::status::{StatusKey, Told};
@@ -116,8 +116,8 @@ struct Departure {
 pub(super) struct Finalizers {
     /// Targets that are being deleted, by uid.
     departures: BTreeMap<String, Departure>,
-    /// Inventories, by uid, of which it was told what is left behind.
-    told: BTreeMap<String, ()>,
+    /// What was told of what is left behind, by uid of the inventory.
+    told: BTreeSet<(String, String)>,
     /// Whether no resource is to have one.
     never: bool,
 }
@@ -141,7 +141,8 @@ impl Finalizers {
             guarded.iter().any(|one| one.is_deleted() && one.metadata.uid.as_ref() == Some(uid))
         };
         self.departures.retain(|uid, _| leaving(uid));
-        self.told.retain(|uid, ()| leaving(uid));
+        let known = |uid: &String| guarded.iter().any(|one| one.metadata.uid.as_ref() == Some(uid));
+        self.told.retain(|(uid, _)| known(uid));
         for one in guarded {
             match (one.is_deleted(), one.has_ours()) {
                 (false, false) if !self.never => errands.extend(one.add_ours()),
@@ -153,17 +154,28 @@ impl Finalizers {
                 }
                 (true, true) => {
                     if let Some(left) = left_of(&one.name, report) {
-                        let uid = one.metadata.uid.clone().unwrap_or_default();
-                        if self.told.insert(uid, ()).is_none() {
-                            told.extend(left.into_iter().map(|message| one.warn(message)));
-                        }
+                        told.extend(self.tell(one, left));
                         errands.extend(one.remove_ours());
                     }
                 }
                 (false, _) | (true, false) => {}
             }
         }
+        let lost = report.leftovers.iter().filter(|(_, state)| **state == LeftoverState::Lost);
+        for (key, _) in lost {
+            let of_inventory = |one: &&Guarded| !one.is_target() && one.name == key.inventory;
+            for one in guarded.iter().filter(of_inventory).filter(|one| !one.is_deleted()) {
+                told.extend(self.tell(one, vec![lost_at(&key.sink)]));
+            }
+        }
         (errands, told)
+    }
+
+    /// What of these messages about an inventory has not been told yet.
+    fn tell(&mut self, one: &Guarded, messages: Vec<String>) -> Vec<Told> {
+        let uid = one.metadata.uid.clone().unwrap_or_default();
+        let new = messages.into_iter().filter(|message| self.told.insert((uid.clone(), message.clone())));
+        new.map(|message| one.warn(message)).collect()
     }
 
     /// Whether no inventory is exported any more with a target's rows, or it has taken too long.
@@ -196,12 +208,18 @@ impl Finalizers {
     }
 }
 
+/// What is told of something that was exported to a sink that is gone.
+fn lost_at(sink: &SinkName) -> String {
+    format!("what was exported to {sink} is left there: there is no {} any more", sink.resource())
+}
+
 /// What is left behind of an inventory's exports for good; `None` while there is hope that more can be removed.
 fn left_of(inventory: &ResourceName, report: &Report) -> Option<Vec<String>> {
     let mut left = Vec::new();
     for (key, state) in report.leftovers.iter().filter(|(key, _)| key.inventory == *inventory) {
         match state {
             LeftoverState::Settled => {}
+            LeftoverState::Lost => left.push(lost_at(&key.sink)),
             LeftoverState::Failing { message, hopeless: true, .. } => {
                 left.push(format!("what was exported to {} is left there: {message}", key.sink));
             }
@@ -278,6 +296,7 @@ mod tests {
             (LeftoverState::Removing, false, 0),
             (failing(false), false, 0),
             (failing(true), true, 1),
+            (LeftoverState::Lost, true, 1),
             (LeftoverState::Settled, true, 0),
         ] {
             let report = Report { leftovers: [(key("a"), state.clone())].into(), ..Report::default() };
@@ -290,6 +309,12 @@ mod tests {
             assert_eq!(one(), (expected.clone(), told), "{state:?}");
             assert_eq!(one(), (expected, 0), "{state:?}: it is told once");
         }
+        // One that stays is told of too.
+        let report = Report { leftovers: [(key("a"), LeftoverState::Lost)].into(), ..Report::default() };
+        let live = || guarded("KollectInventory", false, &["kollect.dev/inventory-cleanup"]);
+        let mut finalizers = Finalizers::default();
+        let told: Vec<usize> = (0..2).map(|_| decide(&mut finalizers, live(), &report).1).collect();
+        assert_eq!(told, [1, 0]);
         // What others left, or what is gone from here, is nothing to it.
         let report = Report { leftovers: [(key("b"), LeftoverState::Removing)].into(), ..Report::default() };
         let mut finalizers = Finalizers::default();

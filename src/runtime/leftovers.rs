@@ -5,6 +5,7 @@
 //! tried until it is done: a destination that is away for a while, or for good, keeps nobody waiting.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::{BindingKey, BindingPlan, Leftover, Plan, reason};
+use crate::catalog::{BindingKey, BindingPlan, Leftover, Plan};
 use crate::sinks::{DeletionPolicy, Term};
 
 /// The first pause before a removal is tried again; it doubles up to the last.
@@ -39,6 +40,8 @@ pub enum LeftoverState {
         /// Waiting is of no use: somebody has to act, or it has taken too long.
         hopeless: bool,
     },
+    /// It stays for good, and nobody knows where: there is no such sink any more.
+    Lost,
     /// It is gone, or another binding has taken it over, or it is to stay for good.
     Settled,
 }
@@ -86,6 +89,8 @@ pub(super) struct Leftovers {
     /// What the last plan lists and need not be thought of any more.
     settled: Vec<BindingKey>,
     tasks: TaskTracker,
+    /// Fires when no removal is to be tried again.
+    over: CancellationToken,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -100,6 +105,7 @@ impl Leftovers {
             out_of_reach: BTreeMap::new(),
             settled: Vec::new(),
             tasks: TaskTracker::new(),
+            over: CancellationToken::new(),
             changed,
         }
     }
@@ -182,7 +188,8 @@ impl Leftovers {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let end = ended.clone().drop_guard();
         let (term, changed) = (self.term.clone(), Arc::clone(&self.changed));
-        let work = remove(spec.clone(), term.clone(), stop.clone(), before, sender, changed);
+        let calls = [stop.clone(), self.over.clone()];
+        let work = remove(spec.clone(), term.clone(), calls, before, sender, changed);
         self.tasks.spawn(async move {
             let _end = end;
             term.during(work).await;
@@ -214,16 +221,15 @@ impl Leftovers {
     pub(super) fn states(&self) -> BTreeMap<BindingKey, LeftoverState> {
         let settled = self.settled.iter().map(|key| (key.clone(), LeftoverState::Settled));
         let out_of_reach = self.out_of_reach.iter().map(|(key, (leftover, since))| {
-            let (reason, message, hopeless) = match leftover {
-                Leftover::Unreachable(hold) => {
-                    (hold.reason, hold.message.clone(), since.elapsed() >= self.patience)
-                }
-                Leftover::Lost | Leftover::Reachable(_) => {
-                    let message = format!("there is no {} any more", key.sink.resource());
-                    (reason::SINK_NOT_FOUND, message, true)
-                }
+            let state = match leftover {
+                Leftover::Unreachable(hold) => LeftoverState::Failing {
+                    reason: hold.reason,
+                    message: hold.message.clone(),
+                    hopeless: since.elapsed() >= self.patience,
+                },
+                Leftover::Lost | Leftover::Reachable(_) => LeftoverState::Lost,
             };
-            (key.clone(), LeftoverState::Failing { reason, message, hopeless })
+            (key.clone(), state)
         });
         let kept = self.kept.iter().map(|kept| (kept.key.clone(), LeftoverState::Kept));
         let removals = self.removals.iter().map(|removal| {
@@ -246,20 +252,19 @@ impl Leftovers {
         let mut states = BTreeMap::new();
         // Of several things that one binding left at different places, that which needs most counts.
         for (key, state) in settled.chain(out_of_reach).chain(kept).chain(removals) {
-            let known = states.entry(key).or_insert(LeftoverState::Settled);
-            if weight(&state) > weight(known) {
-                *known = state;
+            match states.entry(key) {
+                Entry::Vacant(new) => _ = new.insert(state),
+                Entry::Occupied(mut known) if weight(&state) > weight(known.get()) => _ = known.insert(state),
+                Entry::Occupied(_) => {}
             }
         }
         states
     }
 
-    /// Calls off what is not under way, and waits for the rest, but not longer than this. What is not removed is known to
-    /// the next process from the status of the inventory.
+    /// Has no removal tried again, and waits for those that are under way or have not been tried yet, but not longer than this. What
+    /// is not removed is known to the next process from the status of the inventory.
     pub(super) async fn stop(&mut self, patience: Duration) {
-        for removal in &self.removals {
-            removal.stop.cancel();
-        }
+        self.over.cancel();
         let ended = self.removals.drain(..).map(|removal| removal.ended);
         let ended: Vec<_> = ended.chain(self.ending.drain(..).map(|ending| ending.ended)).collect();
         let all = async {
@@ -275,7 +280,7 @@ impl Leftovers {
 
 fn weight(state: &LeftoverState) -> u8 {
     match state {
-        LeftoverState::Settled => 0,
+        LeftoverState::Settled | LeftoverState::Lost => 0,
         LeftoverState::Kept => 1,
         LeftoverState::Removing => 2,
         LeftoverState::Failing { hopeless: false, .. } => 3,
@@ -326,7 +331,7 @@ fn leaves(spec: &BindingPlan, other: &BindingPlan) -> bool {
 async fn remove(
     spec: BindingPlan,
     term: Term,
-    stop: CancellationToken,
+    [stop, over]: [CancellationToken; 2],
     before: Vec<CancellationToken>,
     state: watch::Sender<Attempt>,
     changed: Arc<watch::Sender<u64>>,
@@ -365,6 +370,7 @@ async fn remove(
         }
         tokio::select! {
             () = stop.cancelled() => return,
+            () = over.cancelled() => return,
             () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
         }
         pause = (pause * 2).min(LAST_PAUSE);

@@ -176,7 +176,8 @@ pub(super) fn suspended() -> Why {
 /// What there is to say of something that was left behind.
 fn of_leftover(state: &LeftoverState) -> Option<Why> {
     Some(match state {
-        LeftoverState::Settled => return None,
+        // Nobody can see to what is lost, so it is told once, in an event.
+        LeftoverState::Settled | LeftoverState::Lost => return None,
         LeftoverState::Kept => {
             let message = "what was exported stays until every sink of the inventory can be used";
             (TERMINATING.to_owned(), message.to_owned())

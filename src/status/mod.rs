@@ -15,6 +15,7 @@ mod events;
 mod exports;
 mod probes;
 mod resources;
+mod unreadable;
 mod writer;
 
 pub use conditions::{Conditions, Why, binding_state};

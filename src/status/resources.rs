@@ -12,6 +12,7 @@ use super::conditions::{
     Conditions, Why, binding_state, inventory_conditions, sink_conditions, target_conditions,
 };
 use super::exports;
+use super::unreadable;
 use super::writer::{StatusKey, Wanted};
 use crate::api::{
     ClusterInventoryStatus, InventoryStatus, NamespaceShard, ProfileStatus, RollupStatus, SinkExport,
@@ -110,6 +111,7 @@ pub fn statuses(
             add(kind, &resource.metadata, json(&status), json(&resource.status));
         }
     }
+    statuses.extend(unreadable::statuses(input, now));
     statuses
 }
 

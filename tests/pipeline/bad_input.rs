@@ -98,6 +98,20 @@ async fn resources_of_ours_that_cannot_be_read_hold_up_nothing_but_themselves() 
     target_is(&world, "maps", "True Collecting").await;
     world.map("shop", "a", "2", "shop").await;
     world.expect(&[r#"maps shop/a {"v": "2"}"#]).await;
+    // Each of them says so, and what to do.
+    for (kind, plural, of_cluster) in names.iter().filter(|(kind, ..)| !kind.ends_with("Scope")) {
+        let resources = world.api(kind, plural, (!of_cluster).then_some("shop"));
+        for index in 0..garbage.len() {
+            eventually(json!("SpecInvalid"), async || {
+                let resource = resources.get(&format!("bad-{index}")).await.unwrap();
+                let conditions =
+                    resource.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
+                ready.unwrap_or_default()["reason"].clone()
+            })
+            .await;
+        }
+    }
     // The log names each of them, and nothing of what they hold.
     let log = world.files.path("operator.log");
     for (kind, _, _) in &names {
