@@ -11,6 +11,9 @@ MAKEFLAGS += --no-builtin-rules
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 8 ? n : 8)))
 
 CARGO := cargo
+# Most tests wait for servers most of the time.
+TEST_THREADS ?= $(shell echo $$(($(JOBS) + 2)))
+
 EVERYTHING := --workspace --all-features --locked --jobs $(JOBS)
 
 # How long `make fuzz` gives each target, and which ones it runs.
@@ -33,7 +36,7 @@ demo: ## a pipeline from manifests to SQLite and files, and two changes as they 
 
 test: ## all tests, on the real servers that they need (sets those up itself)
 	tests/servers/setup.sh
-	$(CARGO) test $(EVERYTHING) -- --test-threads=$(JOBS)
+	$(CARGO) test $(EVERYTHING) -- --test-threads=$(TEST_THREADS)
 
 lint: ## format, clippy, documentation, and dependencies (where cargo-deny is installed)
 	$(CARGO) fmt --all --check

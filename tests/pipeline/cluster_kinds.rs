@@ -82,10 +82,31 @@ async fn a_cluster_inventory_merges_cluster_targets_over_the_namespaces_that_it_
     inventory(&world, json!({"targetRefs": ["second"]})).await;
     expect(&world, &["second east/c"]).await;
 
-    // It goes, and its rows with it, for sinks delete by default.
+    // They go while nobody is there, and their rows with them as soon as somebody is, for sinks delete by default.
     let [kind, plural] = INVENTORY;
-    world.api(kind, plural, None).delete("all", &DeleteParams::default()).await.unwrap();
+    let inventories = world.api(kind, plural, None);
+    let targets = world.api("KollectClusterTarget", "kollectclustertargets", None);
+    let guards = [
+        (&inventories, "all", "kollect.dev/cluster-inventory-cleanup"),
+        (&targets, "second", "kollect.dev/cluster-target-cleanup"),
+    ];
+    for (resources, name, finalizer) in guards {
+        eventually(Some(vec![finalizer.to_owned()]), async || {
+            resources.get(name).await.unwrap().metadata.finalizers
+        })
+        .await;
+    }
+    operator.kill();
+    for (resources, name, _) in guards {
+        resources.delete(name, &DeleteParams::default()).await.unwrap();
+        assert!(resources.get_opt(name).await.unwrap().is_some());
+    }
+    expect(&world, &["second east/c"]).await;
+    let operator = world.operator();
     expect(&world, &[]).await;
     eventually(vec!["3".to_owned()], async || world.query(OWN).await).await;
+    for (resources, name, _) in guards {
+        eventually(true, async || resources.get_opt(name).await.unwrap().is_none()).await;
+    }
     assert_eq!(operator.terminate(), 0);
 }
