@@ -48,7 +48,7 @@ use crate::runtime::{Report, Runtime};
 use crate::sinks::{EndpointPolicy, Term};
 use crate::sources::kubernetes::KubernetesSource;
 use crate::sources::{Mode, Source};
-use crate::status::{self, Events, Wanted, Writer};
+use crate::status::{self, Events, Repairs, Wanted, Writer};
 use errands::Errands;
 use finalizers::{Finalizers, Guarded};
 use previews::Previews;
@@ -89,7 +89,7 @@ pub struct Options {
 /// Of what use a process is at present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Readiness {
-    /// It has not read everything yet, or its webhook can't answer.
+    /// It has not read everything yet, or a kind of ours is not served, or its webhook can't answer.
     #[default]
     Starting,
     /// It does not lead; it has read everything, so that it can begin to write at once when it does.
@@ -150,6 +150,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         unread: BTreeMap::new(),
         statuses: watch::Sender::default(),
         events: Events::start(client.clone(), identity, &stop),
+        repairs: Repairs::default(),
         finalizers: Finalizers::new(options.tenancy.is_tenant()),
         guarded: Vec::new(),
         client,
@@ -187,6 +188,7 @@ struct Operator {
     statuses: watch::Sender<Vec<Wanted>>,
     events: Events,
     finalizers: Finalizers,
+    repairs: Repairs,
     /// The resources that have finalizers or are to get them, as of the last plan.
     guarded: Vec<Guarded>,
     /// What the webhook judges by.
@@ -334,7 +336,8 @@ impl Operator {
             let mut errands = probing::errands(input, &probes);
             let (wanted, told) = self.finalizers.errands(&self.guarded, &report, || self.runtime.mark());
             errands.extend(wanted.into_iter().map(|errand| (errand, Timestamp::UNIX_EPOCH)));
-            told.into_iter().for_each(|told| self.events.tell(told));
+            let repaired = self.repairs.told(&report, input);
+            told.into_iter().chain(repaired).for_each(|told| self.events.tell(told));
             self.errands.want(errands);
             self.statuses.send_replace(status::statuses(input, plan, &report, &probes, &previews));
         }
@@ -343,6 +346,7 @@ impl Operator {
     fn tell_readiness(&self) {
         let now = match (&self.term, &self.planned) {
             _ if self.webhook.as_ref().is_some_and(|webhook| !webhook.is_ready()) => Readiness::Starting,
+            _ if !self.resources.are_served() => Readiness::Starting,
             (_, None) => Readiness::Starting,
             (Some(_), Some(_)) => Readiness::Leader,
             (None, Some(_)) if self.runtime.has_read_everything() => Readiness::WarmStandby,

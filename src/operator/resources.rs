@@ -118,6 +118,11 @@ impl Resources {
         self.stores().iter().all(|stores| stores.are_known())
     }
 
+    /// Whether the API server serves all kinds of ours.
+    pub(super) fn are_served(&self) -> bool {
+        self.stores().iter().all(|stores| stores.is_served()) && self.connection_tests.is_served()
+    }
+
     /// The resources that have finalizers or are to get them.
     pub(super) fn guarded(&self) -> Vec<Guarded> {
         let kinds = [

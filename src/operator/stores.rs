@@ -36,6 +36,13 @@ impl Stores {
         self.0.iter().all(|(_, store)| store.is_complete() || out_of_reach(store).is_some())
     }
 
+    /// Whether the API server serves the kind, as far as anybody knows.
+    pub(super) fn is_served(&self) -> bool {
+        let missing =
+            |store: &ObjectStore| store.problem().filter(|problem| problem.reason == "KindNotFound");
+        self.0.iter().all(|(_, store)| missing(store).is_none())
+    }
+
     /// Where the objects have never been known and waiting does not cure that, and why: by namespace, or for the whole cluster.
     pub(super) fn out_of_reach(&self) -> impl Iterator<Item = (Option<&str>, SourceProblem)> {
         self.0.iter().filter_map(|(namespace, store)| Some((namespace.as_deref(), out_of_reach(store)?)))

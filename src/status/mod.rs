@@ -14,11 +14,13 @@ mod conditions;
 mod events;
 mod exports;
 mod probes;
+mod repairs;
 mod resources;
 mod unreadable;
 mod writer;
 
 pub use conditions::{Conditions, Why, binding_state};
 pub use events::{Events, Told};
+pub use repairs::Repairs;
 pub use resources::statuses;
 pub use writer::{FIELD_MANAGER, StatusKey, Wanted, Writer};

@@ -38,7 +38,8 @@ fn status(resource: &ResourceRef, why: &Unusable, now: Timestamp) -> Option<Want
     let message = format!("spec: {}; {}", why.message, why.remedy);
     let mut conditions = Conditions::new(stored.generation, now);
     conditions.set("Ready", false, reason::SPEC_INVALID, message.clone());
-    if resource.kind.ends_with("Target") || resource.kind.ends_with("Inventory") {
+    let exports = ["KollectTarget", "KollectClusterTarget", "KollectInventory", "KollectClusterInventory"];
+    if exports.contains(&resource.kind.as_str()) {
         conditions.set("Synced", false, reason::SPEC_INVALID, message.clone());
         conditions.set("Degraded", true, reason::SPEC_INVALID, message);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kollect::admission::{self, Certificates, FailurePolicy, Limits, Location, Options, Rotation};
 use kollect::catalog::Input;
 use kollect::operator::Readiness;
@@ -311,7 +312,7 @@ async fn a_new_authority_is_trusted_before_its_certificate_is_served_also_when_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_is_ready_when_its_webhook_can_answer() {
+async fn a_process_is_ready_when_its_webhook_can_answer_and_all_kinds_are_served() {
     let world = World::new("ready").await;
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
@@ -325,6 +326,16 @@ async fn a_process_is_ready_when_its_webhook_can_answer() {
     eventually("status is written", async || world.reason(&bad).await == "ProfileInvalid").await;
     assert_eq!(*operator.readiness.borrow(), Readiness::Starting);
     write_certificate(folder.path(), "127.0.0.1");
+    operator.readiness.wait_for(|readiness| *readiness == Readiness::Leader).await.unwrap();
+    // A kind of ours that is missing is missed.
+    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    let name = "kollecteventsinks.kollect.dev";
+    definitions.delete(name, &DeleteParams::default()).await.unwrap();
+    operator.readiness.wait_for(|readiness| *readiness == Readiness::Starting).await.unwrap();
+    let crd =
+        kollect::api::crds().into_iter().find(|crd| crd.metadata.name.as_deref() == Some(name)).unwrap();
+    eventually("the definition is gone", async || definitions.get_opt(name).await.unwrap().is_none()).await;
+    definitions.create(&PostParams::default(), &crd).await.unwrap();
     operator.readiness.wait_for(|readiness| *readiness == Readiness::Leader).await.unwrap();
     operator.stop().await;
 }

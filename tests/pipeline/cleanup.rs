@@ -239,13 +239,22 @@ async fn a_namespace_that_goes_takes_what_is_to_stay_from_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_tell_transitions_and_nothing_else() {
+async fn events_tell_transitions_and_repairs_and_nothing_else() {
     let world = World::new().await;
     world.map("shop", "a", "1", "shop").await;
     world.pipeline().await;
+    let verified = json!({"databaseSinkRefs": ["pg"], "exportMinInterval": "1s"});
+    world.apply("KollectInventory", "other", verified).await;
     let operator = world.operator_with(&ARGUMENTS);
     let is = |reasons: &[&str]| reasons.iter().map(|reason| (*reason).to_owned()).collect::<Vec<_>>();
     eventually(is(&["Normal Exported 1"]), async || world.events("fleet").await).await;
+    eventually(is(&["Normal Exported 1"]), async || world.events("other").await).await;
+    let edit = "UPDATE ROWS SET attributes = '{}' WHERE inventory_name = 'other' RETURNING resource_name";
+    assert_eq!(world.query(edit).await, ["a"]);
+    eventually(is(&["Normal Exported 1", "Warning DriftRepaired 1"]), async || world.events("other").await)
+        .await;
+    world.delete(INVENTORY, "other").await;
+    world.gone(INVENTORY, "other").await;
     // Rows that change are no transition, nor is a start.
     world.map("shop", "b", "1", "shop").await;
     world.holds("rows", &["a", "b"]).await;
