@@ -96,6 +96,15 @@ pub fn says_true(metadata: &ObjectMeta, annotation: &str) -> bool {
     annotations.and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
 }
 
+/// The plural of a kind of ours.
+pub fn plural(kind: &str) -> String {
+    let singular = kind.to_lowercase();
+    match singular.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{singular}s"),
+    }
+}
+
 /// The API group of every custom resource.
 pub const GROUP: &str = "kollect.dev";
 
@@ -104,3 +113,13 @@ pub const VERSION: &str = "v1alpha1";
 
 /// `apiVersion` of every custom resource.
 pub const API_VERSION: &str = "kollect.dev/v1alpha1";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn plurals_are_those_of_the_definitions() {
+        for crd in super::crds() {
+            assert_eq!(super::plural(&crd.spec.names.kind), crd.spec.names.plural);
+        }
+    }
+}

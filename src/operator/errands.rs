@@ -7,17 +7,15 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, Preconditions,
-};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{API_VERSION, GROUP, VERSION};
+use crate::api::API_VERSION;
 use crate::catalog::{ResourceName, ResourceRef};
 use crate::latest;
-use crate::status::FIELD_MANAGER;
+use crate::status::{FIELD_MANAGER, resource_api};
 
 /// So long it takes at most until a resource is seen to be as an errand left it; if it is not, it is done again.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -112,7 +110,7 @@ impl Errand {
         let done = match self {
             Self::Unannotate { resource, annotation } => {
                 let patch = json!({ "metadata": { "annotations": { *annotation: null } } });
-                let resources = api(client, &resource.kind, &resource.name);
+                let resources = resource_api(client, resource);
                 let patched = resources
                     .patch(&resource.name.name, &PatchParams::default(), &Patch::Merge(&patch))
                     .await;
@@ -135,18 +133,18 @@ impl Errand {
                         }],
                     },
                 });
-                let tests = api(client, "KollectConnectionTest", test);
+                let tests = resource_api(client, &connection_test(test));
                 let params = PatchParams::apply(FIELD_MANAGER).force();
                 tests.patch(&test.name, &params, &Patch::Apply(&apply)).await.map(drop)
             }
             Self::Remove { test, uid } => {
                 let only_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
                 let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
-                api(client, "KollectConnectionTest", test).delete(&test.name, &params).await.map(drop)
+                resource_api(client, &connection_test(test)).delete(&test.name, &params).await.map(drop)
             }
             Self::Finalizers { resource, uid, version, finalizers } => {
                 let metadata = json!({ "uid": uid, "resourceVersion": version, "finalizers": finalizers });
-                let resources = api(client, &resource.kind, &resource.name);
+                let resources = resource_api(client, resource);
                 let patch = Patch::Merge(json!({ "metadata": metadata }));
                 resources.patch(&resource.name.name, &PatchParams::default(), &patch).await.map(drop)
             }
@@ -159,16 +157,6 @@ impl Errand {
     }
 }
 
-fn api(client: &Client, kind: &str, name: &ResourceName) -> Api<DynamicObject> {
-    let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind);
-    let singular = kind.to_lowercase();
-    let plural = match singular.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{singular}s"),
-    };
-    let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
-    match name.is_of_cluster() {
-        true => Api::all_with(client.clone(), &resource),
-        false => Api::namespaced_with(client.clone(), &name.namespace, &resource),
-    }
+fn connection_test(name: &ResourceName) -> ResourceRef {
+    ResourceRef::new("KollectConnectionTest", name)
 }

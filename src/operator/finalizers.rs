@@ -20,7 +20,7 @@ use super::errands::Errand;
 use crate::catalog::{ResourceName, ResourceRef, SinkName};
 use crate::export::Phase;
 use crate::runtime::{LeftoverState, Report};
-use crate::status::{StatusKey, Told};
+use crate::status::Told;
 
 /// How long a target that is deleted waits for its rows to be removed from where they are exported to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,18 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The reason of events that tell what is left behind.
 const CLEANUP_TERMINAL: &str = "CleanupTerminal";
 
-/// The kinds that are not let go of before they are cleaned up after, with their plurals and finalizers.
-const KINDS: [(&str, &str, &str); 4] = [
-    ("KollectTarget", "kollecttargets", "kollect.dev/target-cleanup"),
-    ("KollectClusterTarget", "kollectclustertargets", "kollect.dev/cluster-target-cleanup"),
-    ("KollectInventory", "kollectinventories", "kollect.dev/inventory-cleanup"),
-    ("KollectClusterInventory", "kollectclusterinventories", "kollect.dev/cluster-inventory-cleanup"),
+/// The kinds that are not let go of before they are cleaned up after, with their finalizers.
+const KINDS: [(&str, &str); 4] = [
+    ("KollectTarget", "kollect.dev/target-cleanup"),
+    ("KollectClusterTarget", "kollect.dev/cluster-target-cleanup"),
+    ("KollectInventory", "kollect.dev/inventory-cleanup"),
+    ("KollectClusterInventory", "kollect.dev/cluster-inventory-cleanup"),
 ];
 
 /// A resource of one of these kinds.
 #[derive(Clone, Debug)]
 pub(super) struct Guarded {
-    kind: &'static (&'static str, &'static str, &'static str),
+    kind: &'static (&'static str, &'static str),
     name: ResourceName,
     metadata: ObjectMeta,
 }
@@ -49,6 +49,10 @@ impl Guarded {
     pub(super) fn new(kind: &str, name: ResourceName, metadata: ObjectMeta) -> Option<Self> {
         let kind = KINDS.iter().find(|(known, ..)| *known == kind)?;
         Some(Self { kind, name, metadata })
+    }
+
+    fn resource(&self) -> ResourceRef {
+        ResourceRef::new(self.kind.0, &self.name)
     }
 
     fn is_target(&self) -> bool {
@@ -64,13 +68,13 @@ impl Guarded {
     }
 
     fn has_ours(&self) -> bool {
-        self.finalizers().any(|finalizer| finalizer == self.kind.2)
+        self.finalizers().any(|finalizer| finalizer == self.kind.1)
     }
 
     /// Gives the resource other finalizers, unless it has changed meanwhile: then this is thought over again.
     fn set(&self, finalizers: Vec<String>) -> Option<Errand> {
         Some(Errand::Finalizers {
-            resource: ResourceRef::new(self.kind.0, &self.name),
+            resource: self.resource(),
             uid: self.metadata.uid.clone()?,
             version: self.metadata.resource_version.clone()?,
             finalizers,
@@ -78,22 +82,16 @@ impl Guarded {
     }
 
     fn add_ours(&self) -> Option<Errand> {
-        self.set(self.finalizers().cloned().chain([self.kind.2.to_owned()]).collect())
+        self.set(self.finalizers().cloned().chain([self.kind.1.to_owned()]).collect())
     }
 
     fn remove_ours(&self) -> Option<Errand> {
-        self.set(self.finalizers().filter(|finalizer| *finalizer != self.kind.2).cloned().collect())
+        self.set(self.finalizers().filter(|finalizer| *finalizer != self.kind.1).cloned().collect())
     }
 
     fn warn(&self, message: String) -> Told {
-        let (kind, plural, _) = self.kind;
         Told {
-            key: StatusKey {
-                kind: (*kind).to_owned(),
-                plural: (*plural).to_owned(),
-                namespace: self.name.namespace.clone(),
-                name: self.name.name.clone(),
-            },
+            key: self.resource(),
             uid: self.metadata.uid.clone(),
             warning: true,
             reason: CLEANUP_TERMINAL.to_owned(),

@@ -15,9 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::exports::TERMINATING;
-use super::writer::StatusKey;
 use crate::api::API_VERSION;
-use crate::catalog::reason;
+use crate::catalog::{ResourceRef, reason};
 
 /// Who publishes events.
 const CONTROLLER: &str = "kollect.dev/operator";
@@ -32,7 +31,7 @@ const LONGEST: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// The resource.
-    pub key: StatusKey,
+    pub key: ResourceRef,
     /// Its uid.
     pub uid: Option<String>,
     /// Whether it is something to look at.
@@ -71,8 +70,8 @@ async fn publish(recorder: Recorder, mut told: mpsc::Receiver<Told>) {
         let regarding = ObjectReference {
             api_version: Some(API_VERSION.to_owned()),
             kind: Some(key.kind),
-            name: Some(key.name),
-            namespace: (!key.namespace.is_empty()).then_some(key.namespace),
+            namespace: (!key.name.is_of_cluster()).then_some(key.name.namespace),
+            name: Some(key.name.name),
             uid,
             ..ObjectReference::default()
         };
@@ -102,7 +101,7 @@ fn cut(mut text: String) -> String {
 
 /// What was last told of each resource, or need not be told.
 #[derive(Default)]
-pub(super) struct Transitions(HashMap<StatusKey, State>);
+pub(super) struct Transitions(HashMap<ResourceRef, State>);
 
 /// What makes a transition when it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,14 +112,14 @@ struct State {
 
 impl Transitions {
     /// Forgets resources that are gone.
-    pub(super) fn retain(&mut self, keep: impl Fn(&StatusKey) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&ResourceRef) -> bool) {
         self.0.retain(|key, _| keep(key));
     }
 
     /// What there is to tell of a resource that now has this status; before this process wrote any, it had `stored`.
     pub(super) fn told(
         &mut self,
-        key: &StatusKey,
+        key: &ResourceRef,
         uid: Option<&str>,
         status: &Value,
         stored: &Value,
@@ -167,6 +166,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::catalog::ResourceName;
 
     fn status(ready: bool, reason: &str, degraded: Option<&str>) -> Value {
         let word = |it: bool| if it { "True" } else { "False" };
@@ -179,9 +179,8 @@ mod tests {
         ] })
     }
 
-    fn key() -> StatusKey {
-        let text = str::to_owned;
-        StatusKey { kind: text("K"), plural: text("ks"), namespace: text("a"), name: text("b") }
+    fn key() -> ResourceRef {
+        ResourceRef::new("K", &ResourceName::new("a", "b"))
     }
 
     /// The reasons told over these statuses, warnings with an exclamation mark.

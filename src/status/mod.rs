@@ -23,4 +23,4 @@ pub use conditions::{Conditions, Why, binding_state};
 pub use events::{Events, Told};
 pub use repairs::Repairs;
 pub use resources::statuses;
-pub use writer::{FIELD_MANAGER, StatusKey, Wanted, Writer};
+pub use writer::{FIELD_MANAGER, Wanted, Writer, resource_api};

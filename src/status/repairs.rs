@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::events::Told;
-use super::writer::StatusKey;
-use crate::catalog::{BindingKey, Input, ResourceName};
+use crate::catalog::{BindingKey, Input, ResourceName, ResourceRef};
 use crate::runtime::Report;
 
 /// The reason of events that tell of it.
@@ -40,23 +39,12 @@ impl Repairs {
 }
 
 fn event(inventory: &ResourceName, input: &Input, message: String) -> Told {
-    let (kind, plural, metadata) = match inventory.is_of_cluster() {
-        true => {
-            let resource = input.cluster_inventories.get(inventory).map(|resource| &resource.metadata);
-            ("KollectClusterInventory", "kollectclusterinventories", resource)
-        }
-        false => {
-            let resource = input.inventories.get(inventory).map(|resource| &resource.metadata);
-            ("KollectInventory", "kollectinventories", resource)
-        }
+    let metadata = match inventory.is_of_cluster() {
+        true => input.cluster_inventories.get(inventory).map(|resource| &resource.metadata),
+        false => input.inventories.get(inventory).map(|resource| &resource.metadata),
     };
     Told {
-        key: StatusKey {
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-            namespace: inventory.namespace.clone(),
-            name: inventory.name.clone(),
-        },
+        key: ResourceRef::inventory(inventory),
         uid: metadata.and_then(|metadata| metadata.uid.clone()),
         warning: true,
         reason: DRIFT_REPAIRED.to_owned(),

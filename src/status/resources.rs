@@ -13,7 +13,7 @@ use super::conditions::{
 };
 use super::exports;
 use super::unreadable;
-use super::writer::{StatusKey, Wanted};
+use super::writer::Wanted;
 use crate::api::{
     ClusterInventoryStatus, InventoryStatus, NamespaceShard, ProfileStatus, RollupStatus, SinkExport,
     SinkPreview, TargetStatus,
@@ -40,30 +40,24 @@ pub fn statuses(
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let all = All { plan, report, probes, previews, now };
     let mut statuses = Vec::new();
-    let mut add = |(kind, plural): (&str, &str), metadata: &ObjectMeta, status: Value, stored: Value| {
-        let key = StatusKey {
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-        };
+    let mut add = |kind: &str, metadata: &ObjectMeta, status: Value, stored: Value| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let name = ResourceName::new(text(&metadata.namespace), text(&metadata.name));
+        let key = ResourceRef::new(kind, &name);
         statuses.push(Wanted { key, status, stored, uid: metadata.uid.clone() });
     };
     for (name, resource) in &input.profiles {
         let status = all.profile(name, resource.metadata.generation);
-        let kind = ("KollectProfile", "kollectprofiles");
-        add(kind, &resource.metadata, json(&status), json(&resource.status));
+        add("KollectProfile", &resource.metadata, json(&status), json(&resource.status));
     }
     // A target that is being deleted is gone in a moment.
     for (name, resource) in input.targets.iter().filter(|(_, target)| !is_deleted(&target.metadata)) {
         let status = all.target(name, resource.metadata.generation);
-        let kind = ("KollectTarget", "kollecttargets");
-        add(kind, &resource.metadata, json(&status), json(&resource.status));
+        add("KollectTarget", &resource.metadata, json(&status), json(&resource.status));
     }
     for (name, resource) in input.cluster_targets.iter().filter(|(_, target)| !is_deleted(&target.metadata)) {
         let status = all.target(name, resource.metadata.generation);
-        let kind = ("KollectClusterTarget", "kollectclustertargets");
-        add(kind, &resource.metadata, json(&status), json(&resource.status));
+        add("KollectClusterTarget", &resource.metadata, json(&status), json(&resource.status));
     }
     for (name, resource) in &input.inventories {
         let (metadata, stored) = (&resource.metadata, resource.status.clone().unwrap_or_default());
@@ -72,8 +66,7 @@ pub fn statuses(
             false => Some(all.inventory(name, metadata.generation, &stored.sink_exports)),
         };
         let Some(status) = status else { continue };
-        let kind = ("KollectInventory", "kollectinventories");
-        add(kind, metadata, json(&status), json(&resource.status));
+        add("KollectInventory", metadata, json(&status), json(&resource.status));
     }
     for (name, resource) in &input.cluster_inventories {
         let (metadata, stored) = (&resource.metadata, resource.status.clone().unwrap_or_default());
@@ -82,33 +75,30 @@ pub fn statuses(
             false => Some(all.cluster_inventory(name, metadata.generation, &stored.sink_exports)),
         };
         let Some(status) = status else { continue };
-        let kind = ("KollectClusterInventory", "kollectclusterinventories");
-        add(kind, metadata, json(&status), json(&resource.status));
+        add("KollectClusterInventory", metadata, json(&status), json(&resource.status));
     }
-    let mut sink =
-        |family: SinkFamily, plural, name: &ResourceName, metadata: &ObjectMeta, stored: Option<&_>| {
-            let sink = SinkName { family, name: name.clone() };
-            let status = all.sink(&sink, metadata.generation, stored);
-            add((family.kind(), plural), metadata, json(&status), json(&stored));
-        };
+    let mut sink = |family: SinkFamily, name: &ResourceName, metadata: &ObjectMeta, stored: Option<&_>| {
+        let sink = SinkName { family, name: name.clone() };
+        let status = all.sink(&sink, metadata.generation, stored);
+        add(family.kind(), metadata, json(&status), json(&stored));
+    };
     for (name, resource) in &input.database_sinks {
         let stored = resource.status.as_ref();
-        sink(SinkFamily::Database, "kollectdatabasesinks", name, &resource.metadata, stored);
+        sink(SinkFamily::Database, name, &resource.metadata, stored);
     }
     for (name, resource) in &input.snapshot_sinks {
         let stored = resource.status.as_ref();
-        sink(SinkFamily::Snapshot, "kollectsnapshotsinks", name, &resource.metadata, stored);
+        sink(SinkFamily::Snapshot, name, &resource.metadata, stored);
     }
     for (name, resource) in &input.event_sinks {
         let stored = resource.status.as_ref();
-        sink(SinkFamily::Event, "kollecteventsinks", name, &resource.metadata, stored);
+        sink(SinkFamily::Event, name, &resource.metadata, stored);
     }
     for (name, resource) in &input.connection_tests {
         // One that has come to its end stays as it is.
         if plan.connection_tests.contains_key(name) {
             let status = all.connection_test(name, resource);
-            let kind = ("KollectConnectionTest", "kollectconnectiontests");
-            add(kind, &resource.metadata, json(&status), json(&resource.status));
+            add("KollectConnectionTest", &resource.metadata, json(&status), json(&resource.status));
         }
     }
     statuses.extend(unreadable::statuses(input, now));

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::conditions::Conditions;
-use super::writer::{StatusKey, Wanted};
+use super::writer::Wanted;
 use crate::api::{
     ClusterInventoryStatus, ConnectionTestStatus, InventoryStatus, ProfileStatus, SinkStatus, TargetStatus,
 };
@@ -21,18 +21,16 @@ pub(super) fn statuses(input: &Input, now: Timestamp) -> impl Iterator<Item = Wa
 /// `None` for kinds without status, and for resources that are in no cluster.
 fn status(resource: &ResourceRef, why: &Unusable, now: Timestamp) -> Option<Wanted> {
     let stored = why.stored.as_ref()?;
-    let (plural, mut status) = match resource.kind.as_str() {
-        "KollectProfile" => ("kollectprofiles", kept::<ProfileStatus>(&stored.status)),
-        "KollectTarget" => ("kollecttargets", kept::<TargetStatus>(&stored.status)),
-        "KollectClusterTarget" => ("kollectclustertargets", kept::<TargetStatus>(&stored.status)),
-        "KollectInventory" => ("kollectinventories", kept::<InventoryStatus>(&stored.status)),
-        "KollectClusterInventory" => {
-            ("kollectclusterinventories", kept::<ClusterInventoryStatus>(&stored.status))
-        }
-        "KollectDatabaseSink" => ("kollectdatabasesinks", kept::<SinkStatus>(&stored.status)),
-        "KollectSnapshotSink" => ("kollectsnapshotsinks", kept::<SinkStatus>(&stored.status)),
-        "KollectEventSink" => ("kollecteventsinks", kept::<SinkStatus>(&stored.status)),
-        "KollectConnectionTest" => ("kollectconnectiontests", kept::<ConnectionTestStatus>(&stored.status)),
+    let mut status = match resource.kind.as_str() {
+        "KollectProfile" => kept::<ProfileStatus>(&stored.status),
+        "KollectTarget" => kept::<TargetStatus>(&stored.status),
+        "KollectClusterTarget" => kept::<TargetStatus>(&stored.status),
+        "KollectInventory" => kept::<InventoryStatus>(&stored.status),
+        "KollectClusterInventory" => kept::<ClusterInventoryStatus>(&stored.status),
+        "KollectDatabaseSink" => kept::<SinkStatus>(&stored.status),
+        "KollectSnapshotSink" => kept::<SinkStatus>(&stored.status),
+        "KollectEventSink" => kept::<SinkStatus>(&stored.status),
+        "KollectConnectionTest" => kept::<ConnectionTestStatus>(&stored.status),
         _ => return None,
     };
     let message = format!("spec: {}; {}", why.message, why.remedy);
@@ -45,12 +43,7 @@ fn status(resource: &ResourceRef, why: &Unusable, now: Timestamp) -> Option<Want
     }
     status["conditions"] = json!(conditions.finish());
     status["observedGeneration"] = json!(stored.generation);
-    let key = StatusKey {
-        kind: resource.kind.clone(),
-        plural: plural.to_owned(),
-        namespace: resource.name.namespace.clone(),
-        name: resource.name.name.clone(),
-    };
+    let key = resource.clone();
     Some(Wanted { key, status, stored: stored.status.clone(), uid: stored.uid.clone() })
 }
 

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Events, Transitions};
-use crate::api::{API_VERSION, GROUP, VERSION};
+use crate::api::{API_VERSION, GROUP, VERSION, plural};
+use crate::catalog::ResourceRef;
 
 /// The field manager of everything that is written.
 pub const FIELD_MANAGER: &str = "kollect";
@@ -36,24 +37,11 @@ const AT_ONCE: usize = 8;
 /// How long the API server may take to write one status.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A custom resource.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StatusKey {
-    /// Its kind.
-    pub kind: String,
-    /// The plural of its kind.
-    pub plural: String,
-    /// Its namespace; empty for one of the cluster.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
 /// The status that a resource is to have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     /// The resource.
-    pub key: StatusKey,
+    pub key: ResourceRef,
     /// Its status.
     pub status: Value,
     /// The status that it has, as far as is known.
@@ -70,9 +58,9 @@ struct Written {
 /// Writes status of custom resources.
 pub struct Writer {
     client: Client,
-    written: HashMap<StatusKey, Written>,
+    written: HashMap<ResourceRef, Written>,
     /// Since when statuses are held back.
-    held_back: HashMap<StatusKey, Instant>,
+    held_back: HashMap<ResourceRef, Instant>,
     transitions: Transitions,
     events: Events,
 }
@@ -110,7 +98,7 @@ impl Writer {
     /// waits until some time has passed since the last write. Returns after how long to come again, when something was left.
     pub async fn write(&mut self, statuses: Vec<Wanted>) -> Option<Duration> {
         let now = Instant::now();
-        let keys: HashSet<&StatusKey> = statuses.iter().map(|wanted| &wanted.key).collect();
+        let keys: HashSet<&ResourceRef> = statuses.iter().map(|wanted| &wanted.key).collect();
         self.written.retain(|key, _| keys.contains(key));
         self.held_back.retain(|key, _| keys.contains(key));
         self.transitions.retain(|key| keys.contains(key));
@@ -141,7 +129,7 @@ impl Writer {
                 // It is gone, or has never been: there is nobody to tell.
                 Err(kube::Error::Api(error)) if error.code == 404 => {}
                 Err(error) => {
-                    tracing::warn!(kind = key.kind, namespace = key.namespace, name = key.name, %error, "status can't be written; trying again");
+                    tracing::warn!(kind = key.kind, namespace = key.name.namespace, name = key.name.name, %error, "status can't be written; trying again");
                     again = sooner(again, COUNTER_PAUSE);
                 }
             }
@@ -222,25 +210,27 @@ fn sooner(again: Option<Duration>, wait: Duration) -> Option<Duration> {
     Some(again.map_or(wait, |other| other.min(wait)))
 }
 
-async fn patch(client: &Client, key: &StatusKey, status: &Value) -> Result<(), kube::Error> {
-    let gvk = GroupVersionKind::gvk(GROUP, VERSION, &key.kind);
-    let resource = ApiResource::from_gvk_with_plural(&gvk, &key.plural);
-    let client = client.clone();
-    let (api, metadata): (Api<DynamicObject>, _) = match key.namespace.as_str() {
-        "" => (Api::all_with(client, &resource), json!({ "name": key.name })),
-        namespace => (
-            Api::namespaced_with(client, namespace, &resource),
-            json!({ "namespace": namespace, "name": key.name }),
-        ),
+async fn patch(client: &Client, resource: &ResourceRef, status: &Value) -> Result<(), kube::Error> {
+    let ResourceRef { kind, name } = resource;
+    let metadata = match name.is_of_cluster() {
+        true => json!({ "name": name.name }),
+        false => json!({ "namespace": name.namespace, "name": name.name }),
     };
-    let body = json!({
-        "apiVersion": API_VERSION,
-        "kind": key.kind,
-        "metadata": metadata,
-        "status": status,
-    });
-    api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body)).await?;
+    let body = json!({ "apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "status": status });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    resource_api(client, resource).patch_status(&name.name, &params, &Patch::Apply(&body)).await?;
     Ok(())
+}
+
+/// The door to a resource of ours and its like.
+pub fn resource_api(client: &Client, resource: &ResourceRef) -> Api<DynamicObject> {
+    let ResourceRef { kind, name } = resource;
+    let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind);
+    let known = ApiResource::from_gvk_with_plural(&gvk, &plural(kind));
+    match name.is_of_cluster() {
+        true => Api::all_with(client.clone(), &known),
+        false => Api::namespaced_with(client.clone(), &name.namespace, &known),
+    }
 }
 
 /// A condition whose status is what it was keeps the time of its last transition.
