@@ -148,6 +148,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         catalog: Catalog::default(),
         secrets: Secrets::start(client.clone(), &stop),
         unread: BTreeMap::new(),
+        plan_at: None,
         statuses: watch::Sender::default(),
         events: Events::start(client.clone(), identity, &stop),
         repairs: Repairs::default(),
@@ -181,6 +182,8 @@ struct Operator {
     secrets: Secrets,
     /// Secrets that are being read for the first time, and until when plans wait for that.
     unread: BTreeMap<ResourceName, Instant>,
+    /// When to plan without what is unread, if a plan waits for that.
+    plan_at: Option<Instant>,
     probes: Probes,
     errands: Errands,
     previews: Previews,
@@ -236,7 +239,7 @@ impl Operator {
                     self.plan()?;
                 }
                 Ok(()) = secrets_changed.changed() => self.plan()?,
-                () = overdue(self.unread.values().max().copied()) => self.plan()?,
+                () = reached(self.plan_at) => self.plan()?,
                 Ok(()) = probes_changed.changed() => {}
                 Ok(()) = previews_changed.changed() => {}
                 () = self.finalizers.overdue() => {}
@@ -284,7 +287,8 @@ impl Operator {
         for name in known.unread {
             self.unread.entry(name).or_insert(now + SECRETS);
         }
-        if self.unread.values().any(|until| *until > now) {
+        self.plan_at = self.unread.values().max().copied().filter(|until| *until > now);
+        if self.plan_at.is_some() {
             return Ok(());
         }
         (input.secrets, input.secrets_unreadable) = (known.secrets, known.unreadable);
@@ -367,9 +371,9 @@ async fn certified(webhook: Option<&Webhook>) {
     }
 }
 
-/// Waits until then, if it is still to come; else for ever.
-async fn overdue(at: Option<Instant>) {
-    match at.filter(|at| *at > Instant::now()) {
+/// Waits until then, if there is such a time; else for ever.
+async fn reached(at: Option<Instant>) {
+    match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }

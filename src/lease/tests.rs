@@ -239,7 +239,7 @@ async fn a_lease_that_is_deleted_or_edited_makes_no_two_leaders_and_no_lower_ter
     assert!(second.number() > first.number());
     // And where a destination holds an even higher one, the leader goes above that.
     let higher = second.number() + 1_000_000;
-    assert!(second.admit(higher, "a destination").is_err());
+    assert!(second.claim().admit(higher, "a destination").is_err());
     tokio::time::sleep(SECOND).await;
     assert_eq!(second.number(), higher + 1);
     assert_eq!(api.with(|server| term(server.lease.as_ref().unwrap())), Some(higher + 1));
@@ -260,7 +260,7 @@ async fn an_old_leader_cannot_go_above_the_new_ones_term() {
     };
     let new = leads(&b).await;
     assert_eq!(new.number(), old.number() + 1);
-    assert!(old.admit(new.number(), "a destination").is_err());
+    assert!(old.claim().admit(new.number(), "a destination").is_err());
     loses(&a).await;
     assert!(old.is_over() && old.number() < new.number());
     assert_eq!(api.holder(), "b");

@@ -31,7 +31,7 @@ pub use error::{ConfigError, SinkError};
 pub use guard::{EndpointPolicy, Network, NetworkError, Refused, ResolveError};
 pub use place::Place;
 pub use preview::Preview;
-pub use term::Term;
+pub use term::{Claim, Term};
 
 /// Whose rows a sink writes: part of every key at every destination, so that inventories and clusters that share
 /// a destination never touch each other's rows.

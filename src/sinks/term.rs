@@ -127,24 +127,9 @@ impl Term {
         Ok(())
     }
 
-    /// Refuses to write to a destination that has been told of a later term. Whoever holds the lease then takes a higher
-    /// number; all others learn that they no longer hold it.
-    ///
-    /// # Errors
-    /// [`SinkError::Fenced`].
-    pub fn admit(&self, stored: u64, destination: impl fmt::Display) -> Result<(), SinkError> {
-        let number = self.number();
-        let Some(state) = self.0.as_ref().filter(|_| stored > number) else { return Ok(()) };
-        state.seen.send_if_modified(|seen| {
-            let higher = *seen < stored;
-            *seen = stored.max(*seen);
-            higher
-        });
-        Err(SinkError::Fenced {
-            message: format!(
-                "{destination} is written in term {stored} by another process; this is term {number}"
-            ),
-        })
+    /// The term as it is to be told to a destination that a sink connects to.
+    pub fn claim(&self) -> Claim {
+        Claim { term: self.clone(), number: self.number() }
     }
 
     /// The highest number that a destination held instead of a lower one, as it changes; 0 when there was none.
@@ -153,6 +138,51 @@ impl Term {
             Some(state) => state.seen.subscribe(),
             None => watch::channel(0).1,
         }
+    }
+}
+
+/// The term as a destination was told of it. Its number stays the one that was told, though the term's own may be raised in
+/// the meantime: the destination refuses others by the number that it knows.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    term: Term,
+    number: u64,
+}
+
+impl Claim {
+    /// The number to tell; 0 for a writer without a lease, which tells none.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// See [`Term::check`].
+    ///
+    /// # Errors
+    /// [`SinkError::Fenced`].
+    pub fn check(&self) -> Result<(), SinkError> {
+        self.term.check()
+    }
+
+    /// Refuses to write to a destination that has been told of a later term than this. Whoever holds the lease then takes a
+    /// higher number, and tells that when it connects again; all others learn that they no longer hold it.
+    ///
+    /// # Errors
+    /// [`SinkError::Fenced`].
+    pub fn admit(&self, stored: u64, destination: impl fmt::Display) -> Result<(), SinkError> {
+        let number = self.number;
+        let Some(state) = self.term.0.as_ref().filter(|_| stored > number) else { return Ok(()) };
+        if stored > self.term.number() {
+            state.seen.send_if_modified(|seen| {
+                let higher = *seen < stored;
+                *seen = stored.max(*seen);
+                higher
+            });
+        }
+        Err(SinkError::Fenced {
+            message: format!(
+                "{destination} is written in term {stored} by another process; this is term {number}"
+            ),
+        })
     }
 }
 
@@ -215,14 +245,18 @@ mod tests {
     async fn a_higher_number_at_a_destination_is_refused_and_told() {
         let term = Term::new(7, Instant::now() + SECOND);
         let seen = term.seen();
-        assert!(term.admit(6, "a").is_ok() && term.admit(7, "a").is_ok());
+        let told = term.claim();
+        assert!(told.admit(6, "a").is_ok() && told.admit(7, "a").is_ok());
         assert_eq!(*seen.borrow(), 0);
-        let error = term.admit(9, "a").unwrap_err();
+        let error = told.admit(9, "a").unwrap_err();
         assert_eq!(error.reason(), "Fenced");
-        assert!(term.admit(8, "b").is_err());
+        assert!(told.admit(8, "b").is_err());
         assert_eq!(*seen.borrow(), 9);
-        term.raise(10);
-        assert!(term.admit(9, "a").is_ok());
-        assert!(Term::unfenced().admit(9, "a").is_ok());
+        term.raise(11);
+        // The destination knows nothing of the new number yet.
+        assert!(told.admit(9, "a").is_err() && told.admit(10, "a").is_err());
+        assert_eq!(*seen.borrow(), 9);
+        assert!(term.claim().admit(9, "a").is_ok());
+        assert!(Term::unfenced().claim().admit(9, "a").is_ok());
     }
 }

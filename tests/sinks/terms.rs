@@ -89,6 +89,22 @@ async fn a_leader_learns_of_the_later_term_and_goes_above_it(place: impl Place) 
     assert!(is_fenced(place.open_in(&name, &term(9)).connect().await));
 }
 
+async fn a_number_counts_only_once_the_place_was_told(place: impl Place) {
+    let (name, own) = (binding("east", "apps"), term(5));
+    let mut sink = place.open_in(&name, &own);
+    sink.connect().await.unwrap();
+    let mut later = place.open_in(&name, &term(9));
+    later.connect().await.unwrap();
+    own.raise(10);
+    // Else both would write by turns: the place has heard of 9 alone.
+    assert!(is_fenced(sink.apply(&[upsert("a", "{}")]).await));
+    later.apply(&[upsert("b", "{}")]).await.unwrap();
+    sink.connect().await.unwrap();
+    assert!(is_fenced(later.apply(&[upsert("c", "{}")]).await));
+    sink.apply(&[upsert("a", "{}")]).await.unwrap();
+    assert_eq!(place.contents(&name).await, contents([("a", "{}"), ("b", "{}")]));
+}
+
 async fn another_inventory_at_the_same_place_has_terms_of_its_own(place: impl Place) {
     place.open_in(&binding("east", "apps"), &term(9)).connect().await.unwrap();
     let name = binding("west", "apps");
@@ -283,6 +299,7 @@ macro_rules! suites {
             nothing_is_written_when_the_term_is_over
             a_writer_without_a_lease_is_never_refused_and_leaves_the_term_as_it_is
             a_leader_learns_of_the_later_term_and_goes_above_it
+            a_number_counts_only_once_the_place_was_told
             another_inventory_at_the_same_place_has_terms_of_its_own
             $($more)*
         ;)*);

@@ -1,6 +1,7 @@
 //! A cluster with a pipeline of ConfigMaps into Postgres, and operators that share a lease.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -38,8 +39,15 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
+    /// Waits until its log has this; that it ends instead, or says something else, is then seen in full.
     pub(crate) async fn says(&self, text: &str) {
-        eventually(true, async || std::fs::read_to_string(&self.log).unwrap().contains(text)).await;
+        let mut log = String::new();
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while !log.contains(text) {
+            assert!(tokio::time::Instant::now() < until, "{} never says {text:?}:\n{log}", self.name);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            log = std::fs::read_to_string(&self.log).unwrap();
+        }
     }
 
     /// Waits until it has read everything and stands by.

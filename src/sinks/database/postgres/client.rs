@@ -17,7 +17,7 @@ use super::encode::{Chunk, Hash, Statements, chunks, notification};
 use super::error::Doing;
 use super::schema;
 use crate::sinks::database::position::Position;
-use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
+use crate::sinks::{BindingName, Change, Claim, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
 
 /// How many chunks are on their way at a time: while the server works on one, the next is encoded.
 const CHUNKS_UNDER_WAY: usize = 3;
@@ -69,7 +69,7 @@ impl RowSink for Client {
     async fn connect(&mut self) -> Result<(), SinkError> {
         self.session = None;
         self.term.check()?;
-        let opened = Session::open(&self.config, &self.binding, &self.term);
+        let opened = Session::open(&self.config, &self.binding, self.term.claim());
         self.session = Some(in_time(&self.config, opened).await?);
         Ok(())
     }
@@ -89,7 +89,6 @@ impl RowSink for Client {
             sum: Position::default(),
             session,
             binding: &self.binding,
-            term: &self.term,
             doing,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
@@ -98,12 +97,7 @@ impl RowSink for Client {
     async fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
         self.term.check()?;
         let session = self.take_session()?;
-        let batch = Batch {
-            session: &session,
-            binding: &self.binding,
-            term: &self.term,
-            doing: self.doing("writing rows"),
-        };
+        let batch = Batch { session: &session, binding: &self.binding, doing: self.doing("writing rows") };
         let (receipt, position) = batch.write(changes).await?;
         self.session = Some(Session { position, ..session });
         Ok(receipt)
@@ -112,12 +106,7 @@ impl RowSink for Client {
     async fn clear(&mut self) -> Result<Receipt, SinkError> {
         self.term.check()?;
         let session = self.take_session()?;
-        let batch = Batch {
-            session: &session,
-            binding: &self.binding,
-            term: &self.term,
-            doing: self.doing("removing rows"),
-        };
+        let batch = Batch { session: &session, binding: &self.binding, doing: self.doing("removing rows") };
         let (receipt, position) = batch.clear(&self.config).await?;
         self.session = Some(Session { position, ..session });
         Ok(receipt)
@@ -169,13 +158,14 @@ struct Session {
     held: Statement,
     correct: Statement,
     channel: String,
+    claim: Claim,
     /// The binding's position when it was last read or written.
     position: Position,
     _connection: AbortOnDropHandle<()>,
 }
 
 impl Session {
-    async fn open(config: &Config, binding: &BindingName, term: &Term) -> Result<Self, SinkError> {
+    async fn open(config: &Config, binding: &BindingName, claim: Claim) -> Result<Self, SinkError> {
         let connecting = Doing { config, what: "connecting" };
         let (mut client, connection) = connect(config).await?;
         // Whatever ends the connection, the statement under way hears of it.
@@ -190,11 +180,12 @@ impl Session {
 
         let sql = Statements::new(config);
         client.execute(&sql.register, &binding_parameters(binding)).await.map_err(failed)?;
-        if term.number() > 0 {
+        if claim.number() > 0 {
             // Before anything is read: whoever wrote in an earlier term has come to the end of its batch then, and begins no other.
             let [cluster, namespace, name] = binding_parameters(binding);
-            let claim: [&(dyn ToSql + Sync); 4] = [cluster, namespace, name, &as_bigint(term.number())];
-            client.execute(&sql.claim, &claim).await.map_err(failed)?;
+            let number = as_bigint(claim.number());
+            let told: [&(dyn ToSql + Sync); 4] = [cluster, namespace, name, &number];
+            client.execute(&sql.claim, &told).await.map_err(failed)?;
         }
         let (lock, write, write_new, advance, notify, held, correct) = futures::try_join!(
             client.prepare(&sql.lock),
@@ -216,11 +207,12 @@ impl Session {
             held,
             correct,
             channel: config.table().as_str().to_owned(),
+            claim,
             position: Position::default(),
             _connection: connection,
         };
         let rows = session.client.query(&session.lock, &binding_parameters(binding)).await.map_err(failed)?;
-        session.position = read_position(&rows, term, &connecting)?;
+        session.position = read_position(&rows, &session.claim, &connecting)?;
         Ok(session)
     }
 }
@@ -228,7 +220,7 @@ impl Session {
 /// What [`Statements::lock`] answered.
 fn read_position(
     rows: &[tokio_postgres::Row],
-    term: &Term,
+    claim: &Claim,
     doing: &Doing<'_>,
 ) -> Result<Position, SinkError> {
     let Some(row) = rows.first() else {
@@ -242,7 +234,7 @@ fn read_position(
     };
     let (seq, rows, digest, stored): (i64, i64, String, i64) =
         (row.get(0), row.get(1), row.get(2), row.get(3));
-    term.admit(stored.unsigned_abs(), doing.config.describe())?;
+    claim.admit(stored.unsigned_abs(), doing.config.describe())?;
     Ok(Position {
         seq: seq.unsigned_abs(),
         rows: rows.unsigned_abs(),
@@ -261,7 +253,6 @@ struct Reading<'a> {
     sum: Position,
     session: &'a mut Session,
     binding: &'a BindingName,
-    term: &'a Term,
     doing: Doing<'a>,
 }
 
@@ -299,7 +290,7 @@ impl Reading<'_> {
             return Ok(());
         }
         let (seq, rows) = (as_bigint(self.sum.seq), as_bigint(self.sum.rows));
-        let (digest, term) = (self.sum.digest.to_string(), as_bigint(self.term.number()));
+        let (digest, term) = (self.sum.digest.to_string(), as_bigint(self.session.claim.number()));
         let [cluster, namespace, name] = binding_parameters(self.binding);
         self.session
             .client
@@ -315,7 +306,6 @@ impl Reading<'_> {
 struct Batch<'a> {
     session: &'a Session,
     binding: &'a BindingName,
-    term: &'a Term,
     doing: Doing<'a>,
 }
 
@@ -359,7 +349,7 @@ impl Batch<'_> {
     async fn lock(&self) -> Result<Position, SinkError> {
         let parameters = binding_parameters(self.binding);
         let rows = self.limit(self.session.client.query(&self.session.lock, &parameters)).await?;
-        read_position(&rows, self.term, &self.doing)
+        read_position(&rows, &self.session.claim, &self.doing)
     }
 
     async fn write(&self, changes: &[Change]) -> Result<(Receipt, Position), SinkError> {
@@ -422,7 +412,7 @@ impl Batch<'_> {
         let cursor = notification(self.binding, position.seq);
         let notify: [&(dyn ToSql + Sync); 2] = [&self.session.channel, &cursor];
         // The session is dropped with an error, and the server rolls back.
-        self.term.check()?;
+        self.session.claim.check()?;
         // Should one of the first two fail, COMMIT rolls back.
         let (advanced, notified, committed) = futures::join!(
             self.limit(client.execute(&self.session.advance, &advance)),

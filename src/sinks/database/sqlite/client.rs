@@ -17,7 +17,7 @@ use super::schema;
 use crate::sinks::blocking::{self, Gate};
 use crate::sinks::database::position::Position;
 use crate::sinks::path::place_for;
-use crate::sinks::{BindingName, Change, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
+use crate::sinks::{BindingName, Change, Claim, HeldRow, Provisioning, Receipt, RowSink, SinkError, Term};
 
 /// How many rows are handed over at a time when rows are read.
 const READ_ROWS: usize = 256;
@@ -65,7 +65,7 @@ impl RowSink for Client {
         self.file = None;
         self.term.check()?;
         let (config, binding, term) = (self.config.clone(), self.binding.clone(), self.term.clone());
-        self.file = Some(self.gate.run(move || File::open(config, binding, term)).await?);
+        self.file = Some(self.gate.run(move || File::open(config, binding, term.claim())).await?);
         Ok(())
     }
 
@@ -242,11 +242,11 @@ struct File {
     sql: Statements,
     config: Config,
     binding: BindingName,
-    term: Term,
+    claim: Claim,
 }
 
 impl File {
-    fn open(config: Config, binding: BindingName, term: Term) -> Result<Self, SinkError> {
+    fn open(config: Config, binding: BindingName, claim: Claim) -> Result<Self, SinkError> {
         let doing = Doing { config: &config, what: "opening" };
         let failed = |error: rusqlite::Error| doing.failed(&error);
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -278,24 +278,24 @@ impl File {
             )
             .map_err(failed)?;
         let BindingName { cluster, inventory_namespace, inventory_name } = &binding;
-        if term.number() > 0 {
+        if claim.number() > 0 {
             // Before anything is read: whoever wrote in an earlier term has come to the end of its batch then, and begins no other.
             connection
                 .execute(
                     &sql.claim,
-                    params![cluster, inventory_namespace, inventory_name, term.number().cast_signed()],
+                    params![cluster, inventory_namespace, inventory_name, claim.number().cast_signed()],
                 )
                 .map_err(failed)?;
         }
-        read_position(&connection, &sql, &binding, &config, &term).map_err(|why| doing.stopped(why))?;
-        Ok(Self { identity: Identity::of(config.path()), connection, sql, binding, config, term })
+        read_position(&connection, &sql, &binding, &config, &claim).map_err(|why| doing.stopped(why))?;
+        Ok(Self { identity: Identity::of(config.path()), connection, sql, binding, config, claim })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Receipt, SinkError> {
         let doing = Doing { config: &self.config, what: "writing rows" };
         let mut write = || -> Result<Receipt, Stopped> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
+            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.claim)?;
             for change in changes {
                 batch.take(change)?;
             }
@@ -308,7 +308,7 @@ impl File {
         let doing = Doing { config: &self.config, what: "removing rows" };
         let mut clear = || -> Result<Receipt, Stopped> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.term)?;
+            let mut batch = Batch::begin(&transaction, &self.sql, &self.binding, &self.config, &self.claim)?;
             let BindingName { cluster, inventory_namespace, inventory_name } = &self.binding;
             let mut some = transaction.prepare(&self.sql.some)?;
             loop {
@@ -333,7 +333,7 @@ impl File {
         let doing = Doing { config: &self.config, what: "comparing rows" };
         let compare = || -> Result<(), Stopped> {
             let position =
-                read_position(&self.connection, &self.sql, &self.binding, &self.config, &self.term)?;
+                read_position(&self.connection, &self.sql, &self.binding, &self.config, &self.claim)?;
             if (position.rows, position.digest) != (sum.rows, sum.digest) {
                 let BindingName { cluster, inventory_namespace, inventory_name } = &self.binding;
                 self.connection.execute(
@@ -360,9 +360,9 @@ fn read_position(
     sql: &Statements,
     binding: &BindingName,
     config: &Config,
-    term: &Term,
+    claim: &Claim,
 ) -> Result<Position, Stopped> {
-    term.check().map_err(Stopped::Fenced)?;
+    claim.check().map_err(Stopped::Fenced)?;
     let (position, stored) = connection.prepare_cached(&sql.position)?.query_row(
         params![binding.cluster, binding.inventory_namespace, binding.inventory_name],
         |row| {
@@ -375,7 +375,7 @@ fn read_position(
             Ok((position, row.get::<_, i64>(3)?.unsigned_abs()))
         },
     )?;
-    term.admit(stored, config.describe()).map_err(Stopped::Fenced)?;
+    claim.admit(stored, config.describe()).map_err(Stopped::Fenced)?;
     Ok(position)
 }
 
@@ -384,7 +384,7 @@ struct Batch<'a> {
     transaction: &'a Transaction<'a>,
     sql: &'a Statements,
     binding: &'a BindingName,
-    term: &'a Term,
+    claim: &'a Claim,
     find: CachedStatement<'a>,
     insert: CachedStatement<'a>,
     update: CachedStatement<'a>,
@@ -400,10 +400,10 @@ impl<'a> Batch<'a> {
         sql: &'a Statements,
         binding: &'a BindingName,
         config: &Config,
-        term: &'a Term,
+        claim: &'a Claim,
     ) -> Result<Self, Stopped> {
         Ok(Self {
-            position: read_position(transaction, sql, binding, config, term)?,
+            position: read_position(transaction, sql, binding, config, claim)?,
             find: transaction.prepare_cached(&sql.find)?,
             insert: transaction.prepare_cached(&sql.insert)?,
             update: transaction.prepare_cached(&sql.update)?,
@@ -412,7 +412,7 @@ impl<'a> Batch<'a> {
             transaction,
             sql,
             binding,
-            term,
+            claim,
             receipt: Receipt::default(),
         })
     }
@@ -529,7 +529,7 @@ impl<'a> Batch<'a> {
             rows.cast_signed(),
             digest.to_string()
         ])?;
-        self.term.check().map_err(Stopped::Fenced)?;
+        self.claim.check().map_err(Stopped::Fenced)?;
         self.transaction.execute_batch("COMMIT")?;
         Ok(receipt)
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::encode::{self, Entry, Header};
 use super::files::{At, Root, Temporary, failed};
 use crate::sinks::snapshot::layout::{Layout, LayoutMode};
-use crate::sinks::{BindingName, SinkError, Term};
+use crate::sinks::{BindingName, Claim, SinkError, Term};
 
 /// The journal may hold this many times as many lines as there are files before it is written anew.
 const SPARE: usize = 2;
@@ -32,7 +32,7 @@ pub(super) fn path(layout: &Layout, binding: &BindingName) -> String {
 pub(super) struct Manifest {
     path: String,
     header: Header,
-    term: Term,
+    claim: Claim,
     /// Whether the rows that are listed are spread over files as they are to be.
     up_to_date: bool,
     file: Option<File>,
@@ -51,7 +51,7 @@ impl Manifest {
         Self {
             path: path(layout, binding),
             header: Header { binding: binding.clone(), layout: rows, term: 0 },
-            term: term.clone(),
+            claim: term.claim(),
             up_to_date: true,
             file: None,
             lines: 0,
@@ -93,12 +93,12 @@ impl Manifest {
 
     /// Reads what is there, and from then on refuses writers of earlier terms.
     pub(super) fn load(&mut self, root: &mut Root) -> Result<Entries, SinkError> {
-        self.term.check()?;
+        self.claim.check()?;
         let mut found = Header { layout: None, ..self.header.clone() };
         let entries = self.read(root, &mut found)?;
         self.header.term = found.term;
-        if found.term < self.term.number() {
-            found.term = self.term.number();
+        if found.term < self.claim.number() {
+            found.term = self.claim.number();
             let up_to_date = self.up_to_date;
             let mut in_order: Vec<_> = entries.iter().collect();
             in_order.sort_unstable_by_key(|(_, (line, _))| *line);
@@ -116,8 +116,8 @@ impl Manifest {
     /// Refuses to write in a term that is over, or earlier than that of somebody who has connected since. Files have no
     /// transactions: a process that is stopped between this look and what it does next is not held back by it.
     pub(super) fn check(&self, root: &mut Root) -> Result<(), SinkError> {
-        self.term.check()?;
-        if self.term.number() == 0 || root.at(&self.path)? != At::File {
+        self.claim.check()?;
+        if self.claim.number() == 0 || root.at(&self.path)? != At::File {
             return Ok(());
         }
         let path = root.full(&self.path)?;
@@ -125,12 +125,12 @@ impl Manifest {
         let read = File::open(&path).and_then(|file| BufReader::new(file).read_line(&mut line));
         read.map_err(|error| failed("reading", &path, &error))?;
         let stored = encode::read_header(line.trim_end()).map(|header| header.term).unwrap_or_default();
-        self.term.admit(stored, path.display())
+        self.claim.admit(stored, path.display())
     }
 
     /// The part of [`Self::check`] that costs nothing.
     pub(super) fn check_clock(&self) -> Result<(), SinkError> {
-        self.term.check()
+        self.claim.check()
     }
 
     fn read(&mut self, root: &mut Root, found: &mut Header) -> Result<Entries, SinkError> {
@@ -179,7 +179,7 @@ impl Manifest {
                             .to_owned(),
                     });
                 }
-                self.term.admit(header.term, path.display())?;
+                self.claim.admit(header.term, path.display())?;
                 self.up_to_date = header.layout == self.header.layout;
                 *found = header;
                 continue;
