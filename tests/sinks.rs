@@ -13,6 +13,8 @@ mod documents;
 mod files;
 #[path = "sinks/naming.rs"]
 mod naming;
+#[path = "sinks/parts.rs"]
+mod parts;
 #[path = "sinks/places.rs"]
 mod places;
 #[path = "sinks/postgres.rs"]

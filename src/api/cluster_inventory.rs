@@ -108,8 +108,9 @@ pub struct KollectClusterInventorySpec {
     /// reference has a `coalesceWindow`.
     #[serde(default = "default_interval")]
     pub export_min_interval: Interval,
-    /// A file that holds a whole inventory is split into parts of at most so many bytes. In this version files are not split yet: the
-    /// field is taken, and has no effect. What is written row by row (databases, event streams, a file a row) needs no limit.
+    /// A file that would hold a whole inventory and be larger than so many bytes becomes parts, and an index that lists them. A row
+    /// that is larger by itself is set aside, with reason PayloadTooLarge. 0 is no limit, which is the default. What is written
+    /// row by row (databases, event streams, a file a row) has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_099_511_627_776_i64))]
     pub max_export_bytes: Option<i64>,

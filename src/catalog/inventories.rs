@@ -157,7 +157,14 @@ pub(super) fn plan(input: &Input, sinks: &Sinks, plan: &mut Plan) {
             );
         }
         match &input.options.output {
-            Some(directory) => output(input, name, directory, interval, &mut planned, &mut reporter),
+            Some(directory) => output(
+                input,
+                name,
+                directory,
+                (interval, limit(inventory.max_export_bytes)),
+                &mut planned,
+                &mut reporter,
+            ),
             None => bind(input, &inventory, sinks, &scopes, interval, &mut planned, &mut reporter),
         }
         plan.inventories.insert(name.clone(), planned);
@@ -358,28 +365,14 @@ fn bind(
         };
         let cluster = input.options.cluster.as_ref().unwrap_or(&usable.cluster);
         let binding = binding_name(cluster, name);
-        let config = usable.config.bound_to(&binding);
+        let limit = limit(reference.max_export_bytes().or(inventory.max_export_bytes));
+        let config = usable.config.bound_to(&binding).limited_to(limit);
         let place = config.place(&binding);
         if let Some((_, first)) = places.iter().find(|(other, _)| *other == place) {
             let message = format!("the sink leads to the same place as {first}: {}", config.describe());
             let remedy = "remove one of the references, or change one of the sinks";
             reporter.report(&field, reason::SAME_DESTINATION, message, remedy);
             continue;
-        }
-        let own_limit = reference.max_export_bytes();
-        if own_limit.or(inventory.max_export_bytes).is_some_and(|limit| limit > 0)
-            && config.writes_documents()
-        {
-            let field = match own_limit {
-                Some(_) => format!("{field}.maxExportBytes"),
-                None => "spec.maxExportBytes".to_owned(),
-            };
-            let message = format!(
-                "this version of Kollect does not split files, so the field has no effect on {}",
-                config.describe()
-            );
-            let remedy = "remove it, or give the sink the layout perResource";
-            reporter.report(field, reason::NO_EFFECT, message, remedy);
         }
         places.push((place, field));
         planned.bindings.push(BindingPlan {
@@ -460,12 +453,17 @@ fn check(
     )
 }
 
+/// A `maxExportBytes`, where 0 is no limit.
+fn limit(bytes: Option<i64>) -> Option<u64> {
+    bytes.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0)
+}
+
 /// Binds an inventory to the directory that stands in for all sinks.
 fn output(
     input: &Input,
     name: &ResourceName,
     directory: &Path,
-    min_interval: Duration,
+    (min_interval, limit): (Duration, Option<u64>),
     planned: &mut InventoryPlan,
     reporter: &mut Reporter<'_>,
 ) {
@@ -479,7 +477,7 @@ fn output(
             planned.bindings.push(BindingPlan {
                 name: binding_name(input.options.cluster.as_deref().unwrap_or_default(), name),
                 sink,
-                config: SinkConfig::Local(config),
+                config: SinkConfig::Local(config).limited_to(limit),
                 min_interval,
                 coalesce_window: Duration::ZERO,
             });

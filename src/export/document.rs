@@ -10,8 +10,8 @@ use super::Resumption;
 use super::inbox::Answer;
 use super::report::Report;
 use super::snapshot::Checked;
-use super::status::Settled;
-use crate::sinks::{DocumentSink, Receipt, Rows, SinkError};
+use super::status::{SetAside, Settled};
+use crate::sinks::{DocumentSink, Replaced, Rows, SinkError};
 
 /// Delivers to a [`DocumentSink`].
 pub(super) struct DocumentDelivery {
@@ -33,7 +33,8 @@ impl DocumentDelivery {
     /// Brings the destination to the epoch of a look.
     pub(super) async fn resume(&mut self, answer: Answer, report: &mut Report) -> Result<Settled, SinkError> {
         let Answer { resumption: mut look, uncounted, .. } = answer;
-        let receipt = replace(self.sink.as_mut(), &mut look).await?;
+        let Replaced { receipt, too_large } = replace(self.sink.as_mut(), &mut look).await?;
+        report.set_aside(SetAside::too_large(too_large));
         report.wrote(&receipt);
         // Nothing has changed on our side since the last time, so what was written somebody else had changed.
         if uncounted == 0 && self.targets.as_ref() == Some(&look.targets) {
@@ -47,7 +48,7 @@ impl DocumentDelivery {
 
 /// Has the sink write the look. One that is not complete never comes to its end as the sink sees it, and the sink is
 /// stopped there, before it publishes anything.
-async fn replace(sink: &mut dyn DocumentSink, look: &mut Resumption) -> Result<Receipt, SinkError> {
+async fn replace(sink: &mut dyn DocumentSink, look: &mut Resumption) -> Result<Replaced, SinkError> {
     let keep: Vec<_> =
         look.targets.iter().filter(|(_, hydrated)| !**hydrated).map(|(name, _)| name.clone()).collect();
     let (failed, failure) = oneshot::channel();
@@ -55,7 +56,7 @@ async fn replace(sink: &mut dyn DocumentSink, look: &mut Resumption) -> Result<R
     tokio::select! {
         biased;
         Ok(error) = failure => Err(error),
-        receipt = sink.replace(&mut rows, &keep) => receipt,
+        replaced = sink.replace(&mut rows, &keep) => replaced,
     }
 }
 

@@ -53,7 +53,7 @@ use crate::sinks::Rows;
 
 pub use binding::{Binding, Finished, Options};
 pub use inbox::{Inbox, Look};
-pub use status::{Backlog, BindingStatus, LastError, Phase, Refused, SetAside, Settled, Totals};
+pub use status::{Backlog, BindingStatus, LastError, Phase, Refusal, Refused, SetAside, Settled, Totals};
 
 /// All of an inventory at one epoch, and what may be concluded from it.
 pub struct Resumption {

@@ -63,7 +63,7 @@ impl Report {
                 rows = rows.count,
                 row = first.key,
                 refusal = first.message,
-                "the destination refuses rows; they are set aside"
+                "rows are refused; they are set aside"
             );
         }
         self.now.set_aside = rows;

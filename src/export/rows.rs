@@ -9,7 +9,7 @@ use super::compare::{Kept, compare};
 use super::inbox::Answer;
 use super::pending::{Changes, Pending};
 use super::report::Report;
-use super::status::{Refused, SetAside, Settled};
+use super::status::{Refusal, Refused, SetAside, Settled};
 use crate::sinks::{Change, RowSink, SinkError};
 
 /// So many changes go into one transaction at most. It bounds what a destination has to keep for it and what is lost with
@@ -188,6 +188,7 @@ impl RowDelivery {
     fn refused(&self) -> SetAside {
         let shown = self.set_aside.iter().take(SHOWN);
         SetAside {
+            cause: Refusal::Destination,
             count: self.set_aside.len() as u64,
             shown: shown
                 .map(|(key, row)| Refused { key: key.to_string(), message: row.message.clone() })

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use kollect_dataflows::data::Digest;
 use tokio::time::Instant;
 
-use crate::sinks::{Receipt, SinkError};
+use crate::sinks::{Receipt, SinkError, TooLarge};
 
 /// The state of one binding. Counters run from the start of the binding's task.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,7 @@ pub struct BindingStatus {
     pub backlog: Backlog,
     /// The last error, also when it is overcome.
     pub last_error: Option<LastError>,
-    /// Rows that the destination refuses.
+    /// Rows that are not exported as they are.
     pub set_aside: SetAside,
 }
 
@@ -35,7 +35,10 @@ impl BindingStatus {
     pub fn reason(&self) -> &'static str {
         match &self.phase {
             Phase::Connecting | Phase::Hydrating | Phase::Resuming => "Hydrating",
-            Phase::Live if self.set_aside.count > 0 => "ExportTerminal",
+            Phase::Live if self.set_aside.count > 0 => match self.set_aside.cause {
+                Refusal::Destination => "ExportTerminal",
+                Refusal::Size => "PayloadTooLarge",
+            },
             Phase::Live => "Exported",
             Phase::CircuitOpen { .. } => "CircuitOpen",
             Phase::Retrying { reason, .. } | Phase::Stopped { reason, .. } => reason,
@@ -162,16 +165,37 @@ pub struct LastError {
     pub at: SystemTime,
 }
 
-/// Rows that the destination refuses. Each is tried again when it changes and whenever all rows are compared.
+/// Why rows are set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refusal {
+    /// The destination does not take them.
+    #[default]
+    Destination,
+    /// They are larger than the inventory's `maxExportBytes`.
+    Size,
+}
+
+/// Rows that are not exported as they are. Each is tried again when it changes and whenever all rows are compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetAside {
+    /// Why.
+    pub cause: Refusal,
     /// How many there are.
     pub count: u64,
     /// The first of them, in key order.
     pub shown: Vec<Refused>,
 }
 
-/// A row that the destination refuses. The author of the profile must act.
+impl SetAside {
+    pub(super) fn too_large(rows: TooLarge) -> Self {
+        let shown = rows.shown.into_iter();
+        let shown = shown
+            .map(|(key, bytes)| Refused { key: key.to_string(), message: format!("it takes {bytes} bytes") });
+        Self { cause: Refusal::Size, count: rows.count, shown: shown.collect() }
+    }
+}
+
+/// A row that is set aside. The author of the profile must act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The row's identity.

@@ -8,7 +8,6 @@ use kollect_dataflows::data::Row;
 use super::database::postgres;
 #[cfg(feature = "sqlite")]
 use super::database::sqlite;
-use super::snapshot::layout::LayoutMode;
 use super::snapshot::local;
 use super::{BindingName, Place, Preview, Sink, SinkError, Term};
 
@@ -110,6 +109,16 @@ impl SinkConfig {
         }
     }
 
+    /// The settings with a limit to the size of a document's files. What is written row by row has none.
+    #[must_use]
+    pub fn limited_to(self, max_file_bytes: Option<u64>) -> Self {
+        match self {
+            Self::Local(config) => Self::Local(config.limited_to(max_file_bytes)),
+            #[allow(unreachable_patterns, reason = "there may be no other backend")]
+            other => other,
+        }
+    }
+
     /// Where the content of a binding is.
     pub fn place(&self, binding: &BindingName) -> Place {
         let at = match &self.bound_to(binding) {
@@ -120,17 +129,6 @@ impl SinkConfig {
             Self::Local(config) => config.at(binding),
         };
         Place::new(binding, at)
-    }
-
-    /// Whether an inventory is written as a whole, and not row by row.
-    pub fn writes_documents(&self) -> bool {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => false,
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => false,
-            Self::Local(config) => config.layout().mode() == LayoutMode::Document,
-        }
     }
 
     /// What becomes of exported content when the binding ends.

@@ -101,6 +101,37 @@ pub struct Receipt {
     pub position: Option<u64>,
 }
 
+/// What a sink answers for a whole inventory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// What was written.
+    pub receipt: Receipt,
+    /// Rows that were not.
+    pub too_large: TooLarge,
+}
+
+/// Rows that are larger than a file may be. Older versions of them, if they are not, stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TooLarge {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, in key order, with the bytes that each takes.
+    pub shown: Vec<(RowKey<String>, u64)>,
+}
+
+impl TooLarge {
+    /// So many are shown.
+    const SHOWN: usize = 5;
+
+    /// One more.
+    pub fn add(&mut self, key: RowKey<&str>, bytes: u64) {
+        self.count += 1;
+        if self.shown.len() < Self::SHOWN {
+            self.shown.push((key.to_owned(), bytes));
+        }
+    }
+}
+
 /// All rows of an inventory at one epoch, in key order, in chunks.
 #[async_trait]
 pub trait Rows: Send {
@@ -139,7 +170,7 @@ pub trait DocumentSink: Send {
     /// Makes the destination hold exactly `rows`, and beside them those rows of the targets in `keep` that it holds
     /// already (targets whose objects are not known at present). Writes nothing when nothing differs. The receipt counts the rows
     /// by which the old and the new content differ.
-    async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Receipt, SinkError>;
+    async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Replaced, SinkError>;
 
     /// As [`RowSink::clear`].
     async fn clear(&mut self) -> Result<Receipt, SinkError>;

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::engine::{InventoryReport, TargetReport};
-use crate::export::{BindingStatus, Phase};
+use crate::export::{BindingStatus, Phase, Refusal};
 
 /// Why something does not work: a documented reason, and a message that says what to do.
 pub type Why = (String, String);
@@ -106,9 +106,18 @@ pub fn binding_state(status: &BindingStatus) -> Result<(), Why> {
             let first = status.set_aside.shown.first();
             let first =
                 first.map(|row| format!(", the first: {}: {}", row.key, row.message)).unwrap_or_default();
-            let remedy =
-                "correct the objects, or the profile so that it leaves that out; the others are exported";
-            why(&format!("{} that the destination refuses{first}; {remedy}", rows(status.set_aside.count)))
+            let (what, remedy) = match status.set_aside.cause {
+                Refusal::Destination => (
+                    "that the destination refuses",
+                    "correct the objects, or the profile so that it leaves that out",
+                ),
+                Refusal::Size => (
+                    "larger than maxExportBytes",
+                    "raise that, or change the profile so that it leaves something out",
+                ),
+            };
+            let count = rows(status.set_aside.count);
+            why(&format!("{count} {what}{first}; {remedy}; the others are exported"))
         }
         Phase::Live => Ok(()),
         Phase::Retrying { message, .. }

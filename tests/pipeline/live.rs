@@ -11,6 +11,7 @@
 //! | scopes, namespaces and Secrets take effect without a restart | `scopes`, `operator`, [`rotated_credentials_are_used_without_a_restart`] |
 //! | updates and deletes of one object apply in order | [`quick_updates_and_deletes_of_one_object_apply_in_order`] |
 //! | a kind that is missing neither hangs nor crashes, and is picked up | `operator`; removed and back: `bad_input` |
+//! | a limit to the size of files splits what is there, and says what it can't | [`a_document_above_a_limit_becomes_parts_and_comes_back`] |
 //! | rotated credentials are used without a restart | [`rotated_credentials_are_used_without_a_restart`] |
 //! | failed probes are tried again | `connection_tests` |
 
@@ -240,5 +241,52 @@ async fn rotated_credentials_are_used_without_a_restart() {
         world.ready("KollectInventory", "kollectinventories", "fleet").await
     })
     .await;
+    assert_eq!(operator.terminate(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_above_a_limit_becomes_parts_and_comes_back() {
+    let world = World::new().await;
+    for number in 0..30 {
+        world.map("shop", &format!("m{number:02}"), "1", "shop").await;
+    }
+    world.pipeline().await;
+    let out = world.files.path("out");
+    world.apply("KollectSnapshotSink", "files", json!({"type": "local", "endpoint": out})).await;
+    let inventory = async |limit: Value| {
+        let files = json!({"name": "files", "maxExportBytes": limit});
+        world.apply("KollectInventory", "fleet", json!({"snapshotSinkRefs": [files]})).await;
+    };
+    let files = || {
+        let listed = std::fs::read_dir(out.join("inventory/shop"));
+        let names =
+            listed.into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        names
+    };
+    let ready = async || world.ready("KollectInventory", "kollectinventories", "fleet").await;
+    inventory(json!(2_000)).await;
+    let operator = world.operator_with(&["--allow-local-sinks"]);
+    eventually(true, async || files().contains(&"fleet_index.yaml".to_owned()) && files().len() > 3).await;
+    eventually("True Exported".to_owned(), ready).await;
+    let parts = files().into_iter().filter(|name| !name.contains("index"));
+    let largest = parts.map(|name| std::fs::metadata(out.join("inventory/shop").join(name)).unwrap().len());
+    assert!(largest.max().unwrap() <= 2_000);
+
+    world.map("shop", "large", &"x".repeat(3_000), "shop").await;
+    eventually("False PayloadTooLarge".to_owned(), ready).await;
+    let status = world.status("KollectInventory", "kollectinventories", "fleet").await;
+    let conditions = status["conditions"].as_array().unwrap();
+    let message =
+        conditions.iter().find(|condition| condition["type"] == "Ready").unwrap()["message"].to_string();
+    for part in ["1 row larger than maxExportBytes", "shop/large", "raise that"] {
+        assert!(message.contains(part), "{message}");
+    }
+    inventory(json!(0)).await;
+    eventually(vec!["fleet.yaml".to_owned()], async || files()).await;
+    eventually("True Exported".to_owned(), ready).await;
+    let document = std::fs::read_to_string(out.join("inventory/shop/fleet.yaml")).unwrap();
+    assert_eq!(document.matches("targetName: maps").count(), 31);
     assert_eq!(operator.terminate(), 0);
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::places::{binding, row, tree};
 
 /// Rows in chunks of two.
-struct Chunks(std::vec::IntoIter<Row>);
+pub(crate) struct Chunks(pub(crate) std::vec::IntoIter<Row>);
 
 #[async_trait]
 impl Rows for Chunks {
@@ -32,7 +32,7 @@ async fn replace(
 ) -> Result<Receipt, SinkError> {
     let mut rows = rows.to_vec();
     rows.sort();
-    sink.replace(&mut Chunks(rows.into_iter()), keep).await
+    Ok(sink.replace(&mut Chunks(rows.into_iter()), keep).await?.receipt)
 }
 
 fn open(directory: &Path, format: Format, cluster: &str) -> Box<dyn DocumentSink> {
@@ -48,8 +48,8 @@ fn open_in(directory: &Path, format: Format, cluster: &str, term: &Term) -> Box<
     }
 }
 
-const YAML: &str = "inventory/team/apps.yaml";
-const JSON: &str = "inventory/team/apps.json";
+pub(crate) const YAML: &str = "inventory/team/apps.yaml";
+pub(crate) const JSON: &str = "inventory/team/apps.json";
 
 fn written(receipt: Receipt) -> (u64, u64) {
     (receipt.files_written, receipt.files_removed)
@@ -453,7 +453,7 @@ fn more_documents_than_threads_are_written_at_a_time() {
     });
     runtime.shutdown_background();
     let inserted: u64 =
-        written.expect("they wait for each other").iter().map(|receipt| receipt.inserted).sum();
+        written.expect("they wait for each other").iter().map(|replaced| replaced.receipt.inserted).sum();
     assert_eq!(inserted, 300);
 }
 

@@ -259,11 +259,7 @@ spec:
     assert_eq!(windows, [3600, 0]);
     assert_eq!(
         briefly(&plan),
-        [
-            "KollectDatabaseSink a/db spec.layout NoEffect",
-            "KollectInventory a/i spec.httpEndpoint NoEffect",
-            "KollectInventory a/i spec.maxExportBytes NoEffect",
-        ]
+        ["KollectDatabaseSink a/db spec.layout NoEffect", "KollectInventory a/i spec.httpEndpoint NoEffect",]
     );
     assert!(plan.problems.iter().all(|problem| problem.is_warning() && !problem.is_refused()));
 }

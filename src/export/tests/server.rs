@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream};
 use kollect_dataflows::data::{Row, RowHash, RowKey, TargetName};
 use tokio::time::Instant;
 
-use crate::sinks::{Change, DocumentSink, HeldRow, Receipt, RowSink, Rows, Sink, SinkError};
+use crate::sinks::{Change, DocumentSink, HeldRow, Receipt, Replaced, RowSink, Rows, Sink, SinkError};
 
 pub(super) type Key = RowKey<String>;
 
@@ -241,7 +241,7 @@ impl DocumentSink for Client {
         Client::connect(self)
     }
 
-    async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Receipt, SinkError> {
+    async fn replace(&mut self, rows: &mut dyn Rows, keep: &[TargetName]) -> Result<Replaced, SinkError> {
         let latency = self.server.lock().latency;
         tokio::time::sleep(latency).await;
         let mut document = BTreeMap::new();
@@ -274,7 +274,7 @@ impl DocumentSink for Client {
         if server.fault(|fault| matches!(fault, Fault::LostReply)).is_some() {
             return Err(self.broken(interrupted()));
         }
-        Ok(receipt)
+        Ok(Replaced { receipt, ..Replaced::default() })
     }
 
     async fn clear(&mut self) -> Result<Receipt, SinkError> {

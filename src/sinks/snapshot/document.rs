@@ -67,6 +67,14 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// How many bytes the row encoded last takes, with what is between it and the next.
+    pub fn size(&self) -> u64 {
+        match self.format {
+            Format::Yaml => self.yaml.len() as u64,
+            Format::Json => self.json.len() as u64 + 2,
+        }
+    }
+
     /// Adds the row encoded last; rows come in key order.
     ///
     /// # Errors
@@ -95,7 +103,7 @@ impl<W: Write> Writer<W> {
         match self.format {
             Format::Yaml if self.items == 0 => self.out.write_all(b"[]\n")?,
             Format::Yaml => {}
-            Format::Json => self.out.write_all(b"\n]}\n")?,
+            Format::Json => self.out.write_all(super::parts::JSON_END.as_bytes())?,
         }
         self.out.flush()?;
         self.checksum.update(b"]");
@@ -104,13 +112,13 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The envelope's beginning, up to the opening bracket of the items.
-pub fn envelope(summary: &Summary, generation: u64, exported_at: &str, cluster: &str) -> String {
+/// The envelope's beginning, up to the opening bracket of what is in it: `items`, or the parts that have them.
+pub fn envelope(summary: &Summary, generation: u64, exported_at: &str, cluster: &str, what: &str) -> String {
     let text = |text: &str| Value::from(text).to_string();
     let cluster = if cluster.is_empty() { String::new() } else { format!("\"cluster\":{},", text(cluster)) };
     format!(
         "{{\"schemaVersion\":\"kollect.dev/v1alpha1\",\"checksum\":{},\"generation\":{generation},\"itemCount\":{},\
-         \"exportedAt\":{},{cluster}\"items\":[",
+         \"exportedAt\":{},{cluster}\"{what}\":[",
         text(&summary.checksum),
         summary.items,
         text(exported_at),
@@ -362,7 +370,9 @@ mod tests {
         let items = String::from_utf8(bytes).unwrap();
         match format {
             Format::Yaml => (items, summary),
-            Format::Json => (envelope(&summary, 3, "2024-01-01T00:00:00Z", "east") + &items, summary),
+            Format::Json => {
+                (envelope(&summary, 3, "2024-01-01T00:00:00Z", "east", "items") + &items, summary)
+            }
         }
     }
 

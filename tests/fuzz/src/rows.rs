@@ -30,7 +30,7 @@ pub(crate) fn check_documents(object: &[u8], extraction: &Extraction) {
         let (items, summary) = writer.finish().unwrap();
         let mut text = match format {
             Format::Yaml => String::new(),
-            Format::Json => envelope(&summary, 1, "2026-01-02T03:04:05Z", ""),
+            Format::Json => envelope(&summary, 1, "2026-01-02T03:04:05Z", "", "items"),
         };
         text.push_str(&String::from_utf8(items).unwrap());
         let mut reader = Reader::new(text.as_bytes()).unwrap();

@@ -32,6 +32,7 @@ pub struct Config {
     layout: Layout,
     provisioning: Provisioning,
     deletion_policy: DeletionPolicy,
+    max_file_bytes: Option<u64>,
 }
 
 impl Config {
@@ -45,7 +46,20 @@ impl Config {
             layout: Layout::new(settings.path_template.as_deref(), settings.format, &settings.layout)?,
             provisioning: settings.provisioning,
             deletion_policy: settings.deletion_policy.unwrap_or(DeletionPolicy::Retain),
+            max_file_bytes: None,
         })
+    }
+
+    /// The same for documents of at most so many bytes a file.
+    #[must_use]
+    pub fn limited_to(mut self, max_file_bytes: Option<u64>) -> Self {
+        self.max_file_bytes = max_file_bytes;
+        self
+    }
+
+    /// How large a file of a document may be.
+    pub fn max_file_bytes(&self) -> Option<u64> {
+        self.max_file_bytes
     }
 
     /// The destination for humans: `local /var/lib/exports`.

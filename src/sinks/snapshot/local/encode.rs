@@ -41,17 +41,19 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Whether it is a document with these rows.
-    pub(super) fn holds(&self, checksum: &str) -> bool {
-        matches!(&self.content, Content::Document(document) if document.checksum == checksum)
+    /// Whether it is a document with these rows, or else the index of one.
+    pub(super) fn is_document(&self, checksum: &str, index: bool) -> bool {
+        matches!(&self.content, Content::Document(document) if document.checksum == checksum && document.index == index)
     }
 }
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// The document of the inventory.
+    /// The document of the inventory, or the index of its parts.
     Document(Box<DocumentEntry>),
+    /// A part of the document.
+    Part(Box<PartEntry>),
     /// A row.
     Row(RowEntry),
 }
@@ -64,6 +66,24 @@ pub(super) struct DocumentEntry {
     /// How many rows.
     pub(super) items: u64,
     /// How many contents there have been, with this one.
+    pub(super) generation: u64,
+    /// Whether the file only lists the parts that have the rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) index: bool,
+}
+
+/// What a part of a document holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PartEntry {
+    /// Hash of the index that lists the part.
+    pub(super) index: FileHash,
+    /// Its first row.
+    pub(super) first: Key,
+    /// Of its rows.
+    pub(super) checksum: String,
+    /// Of the file's bytes, in hexadecimal digits.
+    pub(super) sha256: String,
+    /// How many contents the part has had, with this one.
     pub(super) generation: u64,
 }
 
@@ -130,13 +150,41 @@ struct Line<'a> {
     document: Option<DocumentEntry>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     row: Option<RowLine<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    part: Option<PartLine<'a>>,
+}
+
+/// Target namespace, target name, namespace, name, uid.
+#[derive(Serialize, Deserialize)]
+struct KeyLine<'a>(#[serde(borrow)] [Cow<'a, str>; 5]);
+
+impl<'a> KeyLine<'a> {
+    fn new(key: &'a Key) -> Self {
+        let key = key.parts();
+        let parts = [key.target_namespace, key.target_name, key.namespace, key.name, key.uid];
+        Self(parts.map(Cow::Borrowed))
+    }
+
+    fn key(&self) -> Option<Key> {
+        let [target_namespace, target_name, namespace, name, uid] = &self.0;
+        Key::new(RowKey { target_namespace, target_name, namespace, name, uid }).ok()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct PartLine<'a> {
+    index: String,
+    #[serde(borrow)]
+    first: KeyLine<'a>,
+    checksum: Cow<'a, str>,
+    sha256: Cow<'a, str>,
+    generation: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RowLine<'a> {
-    /// Target namespace, target name, namespace, name, uid.
     #[serde(borrow)]
-    key: [Cow<'a, str>; 5],
+    key: KeyLine<'a>,
     hash: String,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     plain: Option<Cow<'a, str>>,
@@ -187,11 +235,18 @@ pub(super) fn put(path: &str, entry: &Entry) -> String {
     let mut parts = Line { put: Some(path.into()), hash: Some(entry.hash.to_string()), ..Line::default() };
     match &entry.content {
         Content::Document(document) => parts.document = Some(document.as_ref().clone()),
+        Content::Part(part) => {
+            parts.part = Some(PartLine {
+                index: part.index.to_string(),
+                first: KeyLine::new(&part.first),
+                checksum: part.checksum.as_str().into(),
+                sha256: part.sha256.as_str().into(),
+                generation: part.generation,
+            });
+        }
         Content::Row(row) => {
-            let key = row.key.parts();
             parts.row = Some(RowLine {
-                key: [key.target_namespace, key.target_name, key.namespace, key.name, key.uid]
-                    .map(Cow::Borrowed),
+                key: KeyLine::new(&row.key),
                 hash: row.hash.to_string(),
                 plain: row.plain.as_deref().map(Cow::Borrowed),
             });
@@ -211,19 +266,23 @@ pub(super) fn read_line(text: &str) -> Option<(Box<str>, Option<Entry>)> {
     if let Some(path) = line.del {
         return Some((path.into(), None));
     }
-    let content = match (line.row, line.document) {
-        (Some(row), None) => {
-            let [target_namespace, target_name, namespace, name, uid] = &row.key;
-            let key = Key::new(RowKey { target_namespace, target_name, namespace, name, uid });
-            Content::Row(RowEntry {
-                key: key.ok()?,
-                hash: RowHash::parse(&row.hash)?,
-                plain: row.plain.map(|plain| plain.into()),
-            })
-        }
-        (None, Some(document)) => Content::Document(Box::new(document)),
+    let file_hash = |text: &str| u128::from_str_radix(text, 16).ok().map(FileHash);
+    let content = match (line.row, line.document, line.part) {
+        (Some(row), None, None) => Content::Row(RowEntry {
+            key: row.key.key()?,
+            hash: RowHash::parse(&row.hash)?,
+            plain: row.plain.map(|plain| plain.into()),
+        }),
+        (None, Some(document), None) => Content::Document(Box::new(document)),
+        (None, None, Some(part)) => Content::Part(Box::new(PartEntry {
+            index: file_hash(&part.index)?,
+            first: part.first.key()?,
+            checksum: part.checksum.into(),
+            sha256: part.sha256.into(),
+            generation: part.generation,
+        })),
         _ => return None,
     };
-    let hash = FileHash(u128::from_str_radix(&line.hash?, 16).ok()?);
+    let hash = file_hash(&line.hash?)?;
     Some((line.put?.into(), Some(Entry { hash, content })))
 }

@@ -185,7 +185,7 @@ impl Root {
             let mut buffer = [0; 16 * 1024];
             loop {
                 match file.read(&mut buffer)? {
-                    0 => return Ok(short(hash)),
+                    0 => return Ok(short(&hash.finalize())),
                     n => hash.update(&buffer[..n]),
                 }
             }
@@ -295,8 +295,8 @@ impl Root {
     }
 }
 
-fn short(hash: Sha256) -> FileHash {
-    let whole = hash.finalize();
+/// The hash of a file by the SHA-256 of its bytes.
+pub(super) fn short(whole: &[u8]) -> FileHash {
     let mut first = [0; 16];
     first.copy_from_slice(&whole[..16]);
     FileHash(u128::from_be_bytes(first))
@@ -341,7 +341,7 @@ impl Temporary {
         let finished = out.and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
         let Hashing { file, hash } = finished.map_err(|error| failed("writing", &self.path, &error))?;
         self.file = Some(file);
-        Ok(short(hash))
+        Ok(short(&hash.finalize()))
     }
 
     /// Makes the content last.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! inventory/team/apps.yaml                     the document, or
+//! inventory/team/apps_index.yaml, apps_….yaml  the index and the parts of a larger one, or
 //! inventory/team/apps/…/deployment/cart.yaml   one file a row
 //! inventory/team/.apps.kollect-manifest        which of the files are ours
 //! ```
@@ -21,9 +22,12 @@
 
 mod client;
 mod config;
+mod document;
 mod encode;
 mod files;
+mod held;
 mod manifest;
+mod parts;
 mod resources;
 #[cfg(test)]
 mod tests;

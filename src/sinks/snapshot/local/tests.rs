@@ -4,7 +4,8 @@ use kollect_dataflows::data::{RowHash, RowKey};
 
 use super::config::{Config, Settings};
 use super::encode::{
-    Content, DocumentEntry, Entry, FileHash, Header, Key, RowEntry, del, header, put, read_header, read_line,
+    Content, DocumentEntry, Entry, FileHash, Header, Key, PartEntry, RowEntry, del, header, put, read_header,
+    read_line,
 };
 use crate::sinks::{BindingName, DeletionPolicy};
 
@@ -29,8 +30,22 @@ fn lines_of_the_manifest_come_back_as_they_were() {
     assert_eq!(Key::new(key).unwrap().parts(), key);
     assert!(Key::new(RowKey { name: "a\0b", ..key }).is_err());
     let row = RowEntry { key: Key::new(key).unwrap(), hash: RowHash(7), plain: Some("p/plain.yaml".into()) };
-    let document = DocumentEntry { checksum: "c".to_owned(), items: 2, generation: 3 };
-    for content in [Content::Row(row), Content::Document(Box::new(document))] {
+    let document = DocumentEntry { checksum: "c".to_owned(), items: 2, generation: 3, index: false };
+    let part = PartEntry {
+        index: FileHash(3),
+        first: Key::new(key).unwrap(),
+        checksum: "c".to_owned(),
+        sha256: "s".to_owned(),
+        generation: 2,
+    };
+    let index = DocumentEntry { index: true, ..document.clone() };
+    let contents = [
+        Content::Row(row),
+        Content::Document(Box::new(document)),
+        Content::Document(Box::new(index)),
+        Content::Part(Box::new(part)),
+    ];
+    for content in contents {
         let entry = Entry { hash: FileHash(9), content };
         let text = put("p/größe\n.yaml", &entry);
         assert_eq!(text.lines().count(), 1);
