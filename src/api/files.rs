@@ -80,7 +80,7 @@ pub struct LayoutSpec {
     pub content: LayoutContent,
     /// Path of a row's file below the inventory's path, in mode perResource; default
     /// `{cluster}/{sourceNamespace}/{kind}/{sourceName}{extension}`. Holds `{sourceName}`, `{name}` or `{uid}`, and may hold `{cluster}`, `{namespace}`,
-    /// `{targetNamespace}`, `{targetName}`, `{sourceNamespace}`, `{group}`, `{kind}`, `{generation}` (refused by type local in this version) and
+    /// `{targetNamespace}`, `{targetName}`, `{sourceNamespace}`, `{group}`, `{kind}`, `{generation}` (refused by type local) and
     /// `{extension}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

@@ -43,7 +43,7 @@ pub struct SinkCommon {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export_min_interval: Option<Interval>,
     /// For files: path of the inventory below the endpoint; default `inventory/{namespace}/{name}{extension}`. Holds `{namespace}`
-    /// and `{name}`, and may hold `{cluster}`, `{generation}` (refused by type local in this version) and `{extension}`. Without effect for
+    /// and `{name}`, and may hold `{cluster}`, `{generation}` (of a document: how many contents it has had) and `{extension}`. Without effect for
     /// databases and event streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

@@ -81,8 +81,17 @@ async fn an_edited_selector_or_profile_counts_for_what_is_there() {
     world.target("maps", json!({"includedNamespaces": ["shop"]})).await;
     world.expect(&[r#"maps shop/a {"v": 1}"#, r#"maps shop/b {"v": 2}"#, r#"maps shop/c {"v": 3}"#]).await;
     let spec = json!({"targetGVK": {"version": "v1", "kind": "Secret"}, "attributes": [{"name": "n", "path": "$.metadata.name"}]});
+    // A slip of the pen takes nothing away: the rows stay until those of the other kind are known.
+    let mut slip = spec.clone();
+    slip["targetGVK"]["kind"] = "Sekret".into();
+    world.apply("KollectProfile", "maps", slip).await;
+    eventually("False KindNotFound".to_owned(), async || world.ready(TARGET[0], TARGET[1], "maps").await)
+        .await;
+    world.map("shop", "a", "4", "shop").await;
+    world.expect(&[r#"maps shop/a {"v": 1}"#, r#"maps shop/b {"v": 2}"#, r#"maps shop/c {"v": 3}"#]).await;
     world.apply("KollectProfile", "maps", spec).await;
     world.expect(&[r#"maps shop/db {"n": "db"}"#]).await;
+    world.map("shop", "a", "1", "shop").await;
     world.profile(json!([{"name": "v", "path": "$.data.v"}])).await;
     world
         .expect(&[r#"maps shop/a {"v": "1"}"#, r#"maps shop/b {"v": "2"}"#, r#"maps shop/c {"v": "3"}"#])

@@ -457,6 +457,45 @@ fn more_documents_than_threads_are_written_at_a_time() {
     assert_eq!(inserted, 300);
 }
 
+#[tokio::test]
+async fn each_content_has_a_document_of_its_own_where_the_path_has_its_number() {
+    for (format, extension) in [(Format::Yaml, "yaml"), (Format::Json, "json")] {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let settings = local::Settings {
+                endpoint: directory.path().display().to_string(),
+                path_template: Some("{namespace}/{name}/{generation}/all{extension}".to_owned()),
+                format,
+                ..local::Settings::default()
+            };
+            match SinkConfig::Local(local::Config::new(settings).unwrap())
+                .open(&binding("", "apps"), &Term::unfenced())
+            {
+                Sink::Document(sink) => sink,
+                Sink::Rows(_) => panic!("this sink takes single rows"),
+            }
+        };
+        let rows = [row("web", "a", "{}"), row("web", "b", "{}"), row("web", "c", "{}")];
+        for (generation, count) in [(1, 2), (2, 3), (3, 1)] {
+            let mut sink = open();
+            sink.connect().await.unwrap();
+            replace(&mut *sink, &rows[..count], &[]).await.unwrap();
+            // The same content is the same generation.
+            assert_eq!(replace(&mut *sink, &rows[..count], &[]).await.unwrap(), Receipt::default());
+            let files = tree(directory.path());
+            assert_eq!(
+                files.keys().collect::<Vec<_>>(),
+                [&format!("team/apps/{generation}/all.{extension}")]
+            );
+        }
+        // The empty directories are gone too.
+        let left: Vec<_> = fs::read_dir(directory.path().join("team/apps")).unwrap().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        open().clear().await.unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
+
 /// Rows that come to their end only after a new leader has connected.
 struct Overtaken {
     rows: Chunks,

@@ -48,7 +48,11 @@ fn rejects_an_endpoint_that_is_not_an_absolute_path() {
 #[test]
 fn says_what_local_files_cant_be_yet() {
     for (fields, field, says) in [
-        ("pathTemplate: '{namespace}/{name}/{generation}'", "spec.pathTemplate", "is not a placeholder here"),
+        (
+            "pathTemplate: '{namespace}/{name}/{generation}', layout: {mode: perResource}",
+            "spec.pathTemplate",
+            "is not a placeholder here",
+        ),
         ("serialization: {format: parquet}", "spec.serialization.format", "can't write parquet"),
         ("serialization: {compression: zstd}", "spec.serialization.compression", "can't compress"),
         ("layout: {mode: split}", "spec.layout.mode", "can't write an index"),

@@ -19,6 +19,16 @@ pub enum ListScope {
     Targets(Arc<[TargetId]>),
 }
 
+impl ListScope {
+    /// Whether the list is taken for this target too.
+    pub(super) fn includes(&self, target: TargetId) -> bool {
+        match self {
+            Self::Watch => true,
+            Self::Targets(targets) => targets.contains(&target),
+        }
+    }
+}
+
 /// Stands for (watch, namespace, name) of an object: a keyed 128-bit hash, so that a worker keeps sixteen bytes an
 /// object rather than its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

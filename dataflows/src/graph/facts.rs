@@ -40,8 +40,8 @@ pub struct GateSetting(pub u64);
 /// A change of pipelines: see [`super::Handle::change`].
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A target is new, or reads objects in another way. Rows that it has stay until its objects are listed anew: the
-    /// caller must see to a list for it. Rows of another watch's objects are taken back at once.
+    /// A target is new, or reads objects in another way, or those of another watch. Rows that it has stay until its objects are
+    /// listed anew: the caller must see to a list for it.
     SetTarget(Arc<TargetPlan>),
     /// The target stops reading objects; its rows stay as they are.
     HoldTarget(TargetId),

@@ -140,6 +140,8 @@ struct OpenList {
     id: ListId,
     scope: ListScope,
     seen: KeySet,
+    /// Targets whose plans are newer than the list: it is not complete for them.
+    newer: SmallVec<[TargetId; 2]>,
 }
 
 #[derive(Default)]
@@ -166,6 +168,8 @@ pub(super) struct ObjectTable {
     views: Views,
     /// The watch of each target that has rows or a plan.
     targets: HashMap<TargetId, WatchId>,
+    /// Watches that targets read before, and whose objects' rows they have until those of their present watch are listed.
+    left: HashMap<TargetId, SmallVec<[WatchId; 1]>>,
 }
 
 impl ObjectTable {
@@ -199,7 +203,8 @@ impl ObjectTable {
                 self.watches.entry(watch).or_default().deleted(key, version, out);
             }
             Command::ListEnd { watch, list } => {
-                self.watches.entry(watch).or_default().list_end(list, out);
+                let complete = self.watches.entry(watch).or_default().list_end(list, out);
+                complete.into_iter().for_each(|target| self.retract_left(target, out));
                 out.differences.lists.push(list);
             }
             Command::ListAbandoned { watch, list } => {
@@ -250,21 +255,37 @@ impl ObjectTable {
     }
 
     fn set_target(&mut self, plan: Arc<TargetPlan>, out: &mut Output<'_>) {
-        if self.targets.get(&plan.id).is_some_and(|watch| *watch != plan.watch) {
-            // Rows of another kind: the target no longer selects their objects.
-            self.remove_target(plan.id, out);
+        if let Some(old) = self.targets.insert(plan.id, plan.watch).filter(|old| *old != plan.watch) {
+            // The other kind may not be there at all: what is known stays until more is.
+            if let Some(watch) = self.watches.get_mut(&old) {
+                watch.evaluate_pending(out);
+                watch.drop_plan(plan.id);
+            }
+            let left = self.left.entry(plan.id).or_default();
+            left.retain(|watch| *watch != plan.watch);
+            left.push(old);
         }
-        self.targets.insert(plan.id, plan.watch);
         let watch = self.watches.entry(plan.watch).or_default();
         watch.drop_plan(plan.id);
+        watch.lists.iter_mut().for_each(|list| list.newer.push(plan.id));
         watch.plans.push(plan);
         watch.projection = None;
     }
 
+    /// Takes back what a target has of watches that it no longer reads.
+    fn retract_left(&mut self, target: TargetId, out: &mut Output<'_>) {
+        for watch in self.left.remove(&target).unwrap_or_default() {
+            if let Some(watch) = self.watches.get_mut(&watch) {
+                watch.retract_all(target, out);
+            }
+        }
+    }
+
     fn remove_target(&mut self, target: TargetId, out: &mut Output<'_>) {
+        self.retract_left(target, out);
         if let Some(watch) = self.watch_of(target) {
             watch.drop_plan(target);
-            watch.retract_target(target, |_| true, out);
+            watch.retract_all(target, out);
         }
         self.targets.remove(&target);
     }
@@ -282,7 +303,7 @@ impl Watch {
             // The stream started over: what it listed before can't be completed any more.
             self.lists.retain(|list| list.scope != ListScope::Watch);
         }
-        self.lists.push(OpenList { id, scope, seen: KeySet::default() });
+        self.lists.push(OpenList { id, scope, seen: KeySet::default(), newer: SmallVec::new() });
     }
 
     fn object(&mut self, key: ObjectKey, list: Option<ListId>, version: u64, json: Arc<[u8]>) {
@@ -340,10 +361,10 @@ impl Watch {
         Some(list)
     }
 
-    /// Sweeps: what the complete list lacked is gone.
-    fn list_end(&mut self, id: ListId, out: &mut Output<'_>) {
-        let Some(list) = self.close_list(id) else { return };
-        match list.scope {
+    /// Sweeps: what the complete list lacked is gone. The targets for which it was complete.
+    fn list_end(&mut self, id: ListId, out: &mut Output<'_>) -> SmallVec<[TargetId; 4]> {
+        let Some(list) = self.close_list(id) else { return SmallVec::new() };
+        match &list.scope {
             ListScope::Watch => {
                 let gone: Vec<ObjectKey> =
                     self.objects.keys().filter(|key| !list.seen.contains(key)).copied().collect();
@@ -360,6 +381,9 @@ impl Watch {
                 }
             }
         }
+        let mut complete = self.active();
+        complete.retain(|target| list.scope.includes(*target) && !list.newer.contains(target));
+        complete
     }
 
     /// Takes back the rows and problems of an object that is gone, those of targets on hold apart.
@@ -416,6 +440,14 @@ impl Watch {
         let with_problems: Vec<ObjectKey> = self.problems.keys().filter(|key| takes(key)).copied().collect();
         for key in with_problems {
             self.retract_problems(key, |of| of == target, out);
+        }
+    }
+
+    /// Takes back all rows and problems of a target.
+    fn retract_all(&mut self, target: TargetId, out: &mut Output<'_>) {
+        self.retract_target(target, |_| true, out);
+        if self.plans.is_empty() {
+            self.objects.retain(|_, known| !known.rows.is_empty());
         }
     }
 

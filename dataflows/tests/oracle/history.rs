@@ -56,6 +56,13 @@ pub(crate) enum Op {
         profile: u8,
         selection: u8,
         during: Vec<Change>,
+        /// The list is the watch's own, if nothing comes during it.
+        own: bool,
+    },
+    /// A target gets a plan for a kind of which nothing is ever listed.
+    Misdirect {
+        target: u32,
+        selection: u8,
     },
     Hold {
         target: u32,
@@ -130,7 +137,8 @@ fn op() -> impl Strategy<Value = Op> {
     let selection = || prop_oneof![2 => Just(0), 3 => 0..SELECTIONS];
     let gates = || prop_oneof![2 => Just(15u8), 3 => 0..16u8];
     let change = prop_oneof![content().prop_map(Change::Upsert), name().prop_map(Change::Delete)];
-    let plan = (target(), watch(), 1..PROFILES, selection(), prop::collection::vec(change, 0..4));
+    let plan =
+        (target(), watch(), 1..PROFILES, selection(), prop::collection::vec(change, 0..4), any::<bool>());
     prop_oneof![
         8 => (watch(), content()).prop_map(|(watch, content)| Op::Upsert { watch, content }),
         1 => (watch(), content()).prop_map(|(watch, content)| Op::Stale { watch, content }),
@@ -138,9 +146,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (watch(), prop::collection::vec(name(), 0..4), prop::collection::vec(content(), 0..4))
             .prop_map(|(watch, gone, changed)| Op::Relist { watch, gone, changed }),
         1 => (watch(), 0..6usize).prop_map(|(watch, objects)| Op::BrokenList { watch, objects }),
-        3 => plan.prop_map(|(target, watch, profile, selection, during)| {
-            Op::Plan { target, watch, profile, selection, during }
+        3 => plan.prop_map(|(target, watch, profile, selection, during, own)| {
+            Op::Plan { target, watch, profile, selection, during, own }
         }),
+        1 => (target(), selection()).prop_map(|(target, selection)| Op::Misdirect { target, selection }),
         1 => target().prop_map(|target| Op::Hold { target }),
         1 => target().prop_map(|target| Op::Remove { target }),
         4 => (target(), 0..INVENTORIES, prop::bool::weighted(0.8))

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use history::{Change, Content, Op, history};
 use kollect_dataflows::data::RowHash;
-use model::{INVENTORIES, Model};
+use model::{INVENTORIES, Model, Plan};
 use proptest::prelude::*;
 use subject::Subject;
 
@@ -82,7 +82,7 @@ mod regressions {
     }
 
     fn plan(target: u32, profile: u8, selection: u8, during: Vec<Change>) -> Op {
-        Op::Plan { target, watch: 1, profile, selection, during }
+        Op::Plan { target, watch: 1, profile, selection, during, own: false }
     }
 
     fn sees(target: u32, selection: u8, scope: Option<usize>, gates: Option<u8>) -> Op {
@@ -151,7 +151,7 @@ mod transitions {
             upsert((2, 0)),
             Op::Sees { target: 3, selection: 0, scope: None, gates: Some(1) },
             Op::Feeds { target: 3, inventory: 0, on: true },
-            Op::Plan { target: 3, watch: 1, profile: 1, selection: 0, during: vec![] },
+            Op::Plan { target: 3, watch: 1, profile: 1, selection: 0, during: vec![], own: false },
         ] {
             subject.apply(&op, &mut model);
         }
@@ -177,7 +177,7 @@ mod transitions {
         let ops = [
             Op::Sees { target: 3, selection: 1, scope: Some(1), gates: Some(1) },
             Op::Sees { target: 3, selection: 1, scope: Some(2), gates: Some(5) },
-            Op::Plan { target: 3, watch: 1, profile: 1, selection: 1, during: vec![] },
+            Op::Plan { target: 3, watch: 1, profile: 1, selection: 1, during: vec![], own: false },
             Op::KeepSetting { target: 3 },
         ];
         apply(ops, &mut model, &mut subject);
@@ -193,6 +193,26 @@ mod transitions {
         assert_eq!(subject.deltas, 0);
         apply([see(Some(1), Some(0))], &mut model, &mut subject);
         assert_eq!(subject.deltas, 1);
+    }
+
+    #[test]
+    fn rows_of_another_kind_go_when_a_list_that_began_after_the_plan_ends() {
+        let (mut model, mut subject) = settled();
+        let upsert = |n| {
+            let content =
+                Content { name: (1, 1), recreate: false, team: true, wish: 0, v: 2, w: None, n: Some(n) };
+            Op::Upsert { watch: 0, content }
+        };
+        apply([upsert(1)], &mut model, &mut subject);
+        // The plan comes while the other kind is being listed: what it was not there for may be missing.
+        let list = subject.begin_list(0);
+        subject.set(3, &Plan { watch: 0, profile: 1, selection: 0 });
+        subject.end_list(0, list);
+        subject.settle();
+        assert_eq!((subject.rows[&0].len(), subject.deltas), (2, 0));
+        let plan = Op::Plan { target: 3, watch: 0, profile: 1, selection: 0, during: vec![], own: false };
+        apply([plan], &mut model, &mut subject);
+        assert_eq!((subject.rows[&0].len(), subject.deltas), (1, 3));
     }
 
     #[test]

@@ -107,6 +107,14 @@ impl Model {
         self.compute(target, plan)
     }
 
+    /// Nothing that happens to objects changes what the target has, until it gets another plan.
+    pub(crate) fn hold(&mut self, target: u32) {
+        let rows = self.rows_of(target);
+        if let Some(target) = self.targets.get_mut(&target) {
+            target.held.get_or_insert(rows);
+        }
+    }
+
     /// All rows and problems of a target, from scratch.
     fn compute(&self, target: u32, plan: &Plan) -> Computed {
         let (mut rows, mut problems) = (Vec::new(), Vec::new());

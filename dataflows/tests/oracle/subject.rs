@@ -16,7 +16,7 @@ use kollect_dataflows::rollup::Value;
 
 use crate::history::{Change, Content, Name, Op};
 use crate::model::{
-    ATTRIBUTES, Model, NAMES, NAMESPACES, Object, OracleProblem, Plan, Target, gvk, target_name,
+    ATTRIBUTES, Model, NAMES, NAMESPACES, Object, OracleProblem, Plan, Target, WATCHES, gvk, target_name,
 };
 use crate::rollups::{self, Groups, LIMIT};
 
@@ -175,15 +175,20 @@ impl Subject {
                 }
                 self.handle.list_abandoned(WatchId(*watch), list).unwrap();
             }
-            Op::Plan { target, watch, profile, selection, during } => {
+            Op::Plan { target, watch, profile, selection, during, own } => {
                 let plan = Plan { watch: *watch, profile: *profile, selection: *selection };
-                self.plan(*target, plan, during, model);
+                self.plan(*target, plan, during, *own, model);
+            }
+            Op::Misdirect { target, selection } => {
+                model.hold(*target);
+                let plan = Plan { watch: WATCHES, profile: 1, selection: *selection };
+                self.set(*target, &plan);
+                // Its list breaks off.
+                let list = self.handle.list_begin(WatchId(WATCHES), ListScope::Watch).unwrap();
+                self.handle.list_abandoned(WatchId(WATCHES), list).unwrap();
             }
             Op::Hold { target } => {
-                let rows = model.rows_of(*target);
-                if let Some(target) = model.targets.get_mut(target) {
-                    target.held.get_or_insert(rows);
-                }
+                model.hold(*target);
                 self.change([Pipeline::HoldTarget(TargetId(*target))]);
             }
             Op::Remove { target } => {
@@ -258,20 +263,34 @@ impl Subject {
         }
     }
 
-    fn plan(&self, target: u32, plan: Plan, during: &[Change], model: &mut Model) {
-        let watch = plan.watch;
-        let target_plan = TargetPlan {
+    pub(crate) fn begin_list(&self, watch: u32) -> graph::ListId {
+        self.handle.list_begin(WatchId(watch), ListScope::Watch).unwrap()
+    }
+
+    pub(crate) fn end_list(&self, watch: u32, list: graph::ListId) {
+        self.handle.list_end(WatchId(watch), list).unwrap();
+    }
+
+    pub(crate) fn set(&self, target: u32, plan: &Plan) {
+        self.change([Pipeline::SetTarget(Arc::new(TargetPlan {
             id: TargetId(target),
             name: Arc::new(target_name(target)),
-            watch: WatchId(watch),
-            profile: Arc::new(profile(watch, plan.profile)),
+            watch: WatchId(plan.watch),
+            profile: Arc::new(profile(plan.watch, plan.profile)),
             selection: Arc::new(selection(plan.selection)),
             setting: setting(plan.selection),
-        };
+        }))]);
+    }
+
+    fn plan(&self, target: u32, plan: Plan, during: &[Change], own: bool, model: &mut Model) {
+        let watch = plan.watch;
+        self.set(target, &plan);
         model.targets.insert(target, Target { plan, held: None });
-        self.change([Pipeline::SetTarget(Arc::new(target_plan))]);
         // The list shows the objects as they were when it began; the stream overtakes it.
-        let scope = ListScope::Targets(Arc::from([TargetId(target)]));
+        let scope = match own && during.is_empty() {
+            true => ListScope::Watch,
+            false => ListScope::Targets(Arc::from([TargetId(target)])),
+        };
         let list = self.handle.list_begin(WatchId(watch), scope).unwrap();
         let listed = model.objects[watch as usize].clone();
         for change in during {

@@ -14,8 +14,8 @@
 //! that a row's path depends on which rows there are and not on which came first.
 
 use kollect_dataflows::data::{Gvk, RowKey};
-use sha2::{Digest as _, Sha256};
 
+use super::template::{Placeholder, Template, short_hash, with_hash};
 use crate::sinks::{BindingName, ConfigError};
 
 /// The inventory's path, where the resource gives none.
@@ -113,11 +113,13 @@ impl Layout {
         format: Format,
         settings: &LayoutSettings,
     ) -> Result<Self, ConfigError> {
-        let document = Template::parse(
-            "spec.pathTemplate",
-            path_template.unwrap_or(DOCUMENT_TEMPLATE),
-            &[Placeholder::Cluster, Placeholder::Namespace, Placeholder::Name, Placeholder::Extension],
-        )?;
+        let mut allowed =
+            vec![Placeholder::Cluster, Placeholder::Namespace, Placeholder::Name, Placeholder::Extension];
+        if settings.mode == LayoutMode::Document {
+            allowed.push(Placeholder::Generation);
+        }
+        let document =
+            Template::parse("spec.pathTemplate", path_template.unwrap_or(DOCUMENT_TEMPLATE), &allowed)?;
         for needed in [Placeholder::Namespace, Placeholder::Name] {
             if !document.has(needed) {
                 return Err(ConfigError {
@@ -130,7 +132,7 @@ impl Layout {
         let row = Template::parse(
             "spec.layout.pathTemplate",
             settings.path_template.as_deref().unwrap_or(ROW_TEMPLATE),
-            &Placeholder::ALL,
+            &Placeholder::OF_ROWS,
         )?;
         if ![Placeholder::SourceName, Placeholder::Name, Placeholder::Uid]
             .iter()
@@ -168,18 +170,28 @@ impl Layout {
         self.document.has(Placeholder::Cluster)
     }
 
-    /// The path of the inventory's document.
-    pub fn document(&self, binding: &BindingName) -> String {
-        self.inventory_path(binding, self.format.extension())
+    /// The path of a generation of the inventory's document.
+    pub fn document(&self, binding: &BindingName, generation: u64) -> String {
+        self.inventory_path(binding, &generation.to_string(), self.format.extension())
+    }
+
+    /// The path of what is called after a document and lies beside it. No name of an inventory has an underscore, so it is no
+    /// other one's.
+    pub fn beside(&self, document: &str, what: &str) -> String {
+        let (directory, name, end) = self.split(document);
+        let longest = self.longest_segment.saturating_sub(end.len() + what.len() + 1);
+        let name = if name.len() > longest { &with_hash(name, &short_hash(&[name]), longest) } else { name };
+        format!("{directory}{name}_{what}{end}")
     }
 
     /// The directory of the inventory's rows, and the stem of the names of what belongs to the inventory.
     pub fn inventory(&self, binding: &BindingName) -> String {
-        self.inventory_path(binding, "")
+        self.inventory_path(binding, "generation", "")
     }
 
-    fn inventory_path(&self, binding: &BindingName, extension: &str) -> String {
+    fn inventory_path(&self, binding: &BindingName, generation: &str, extension: &str) -> String {
         self.document.render(self.longest_segment, extension, |placeholder| match placeholder {
+            Placeholder::Generation => generation.to_owned(),
             Placeholder::Cluster => or(&binding.cluster, NO_CLUSTER),
             Placeholder::Namespace => or(&binding.inventory_namespace, CLUSTER_SCOPED),
             _ => binding.inventory_name.clone(),
@@ -199,7 +211,8 @@ impl Layout {
             Placeholder::Group => or(&gvk.group, "core"),
             Placeholder::Kind => self.kind(gvk),
             Placeholder::Uid => key.uid.to_owned(),
-            Placeholder::Extension => String::new(),
+            // Rows have none, and the other is the end of the name.
+            Placeholder::Generation | Placeholder::Extension => String::new(),
         })
     }
 
@@ -223,14 +236,19 @@ impl Layout {
     /// The path of a row whose [`Self::row`] other rows ask for too.
     pub fn distinct(&self, path: &str, key: RowKey<&str>) -> String {
         let hash = short_hash(&[key.target_namespace, key.target_name, key.namespace, key.name, key.uid]);
-        let (directory, name) =
-            path.rsplit_once('/').map_or(("", path), |(_, name)| (&path[..path.len() - name.len()], name));
-        let (stem, end) = match name.strip_suffix(self.format.extension()) {
-            Some(stem) => (stem, self.format.extension()),
-            None => (name, ""),
-        };
+        let (directory, stem, end) = self.split(path);
         let longest = self.longest_segment.saturating_sub(end.len());
         format!("{directory}{}{end}", with_hash(stem, &hash, longest))
+    }
+
+    /// The directory with its slash, the name, and the extension if it has one.
+    fn split<'a>(&self, path: &'a str) -> (&'a str, &'a str, &'static str) {
+        let (directory, name) =
+            path.rsplit_once('/').map_or(("", path), |(_, name)| (&path[..path.len() - name.len()], name));
+        match name.strip_suffix(self.format.extension()) {
+            Some(stem) => (directory, stem, self.format.extension()),
+            None => (directory, name, ""),
+        }
     }
 
     fn kind(&self, gvk: &Gvk) -> String {
@@ -247,183 +265,6 @@ impl Layout {
 
 fn or(text: &str, otherwise: &str) -> String {
     if text.is_empty() { otherwise } else { text }.to_owned()
-}
-
-/// Eight hexadecimal digits that stand for the texts.
-fn short_hash(texts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update(text.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A part of a path that depends on the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Placeholder {
-    Cluster,
-    Namespace,
-    Name,
-    TargetNamespace,
-    TargetName,
-    SourceNamespace,
-    SourceName,
-    Group,
-    Kind,
-    Uid,
-    Extension,
-}
-
-impl Placeholder {
-    const ALL: [Self; 11] = [
-        Self::Cluster,
-        Self::Namespace,
-        Self::Name,
-        Self::TargetNamespace,
-        Self::TargetName,
-        Self::SourceNamespace,
-        Self::SourceName,
-        Self::Group,
-        Self::Kind,
-        Self::Uid,
-        Self::Extension,
-    ];
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Cluster => "{cluster}",
-            Self::Namespace => "{namespace}",
-            Self::Name => "{name}",
-            Self::TargetNamespace => "{targetNamespace}",
-            Self::TargetName => "{targetName}",
-            Self::SourceNamespace => "{sourceNamespace}",
-            Self::SourceName => "{sourceName}",
-            Self::Group => "{group}",
-            Self::Kind => "{kind}",
-            Self::Uid => "{uid}",
-            Self::Extension => "{extension}",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Value(Placeholder),
-}
-
-/// A path with placeholders, by segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Template {
-    segments: Vec<Vec<Part>>,
-}
-
-impl Template {
-    fn parse(field: &str, text: &str, allowed: &[Placeholder]) -> Result<Self, ConfigError> {
-        let error =
-            |message: String, remedy: String| ConfigError { field: field.to_owned(), message, remedy };
-        if text.starts_with('/') || text.contains('\\') {
-            return Err(error(
-                format!("`{}` is not a relative path", text.escape_debug()),
-                "begin with a name, and separate names with `/`".to_owned(),
-            ));
-        }
-        let mut segments = Vec::new();
-        for segment in text.split('/') {
-            if matches!(segment, "" | "." | "..") {
-                return Err(error(
-                    format!("`{text}` has the segment `{segment}`"),
-                    "use names and placeholders only".to_owned(),
-                ));
-            }
-            let mut parts = Vec::new();
-            let mut rest = segment;
-            while !rest.is_empty() {
-                let Some(at) = rest.find(['{', '}']) else {
-                    parts.push(Part::Text(rest.to_owned()));
-                    break;
-                };
-                if at > 0 {
-                    parts.push(Part::Text(rest[..at].to_owned()));
-                }
-                rest = &rest[at..];
-                let Some(known) = allowed.iter().find(|known| rest.starts_with(known.text())) else {
-                    let end = rest.find('}').map_or(rest.len(), |end| end + 1);
-                    let known: Vec<&str> = allowed.iter().map(|known| known.text()).collect();
-                    return Err(error(
-                        format!("`{}` is not a placeholder here", rest[..end].escape_debug()),
-                        format!("use {}", known.join(", ")),
-                    ));
-                };
-                parts.push(Part::Value(*known));
-                rest = &rest[known.text().len()..];
-            }
-            segments.push(parts);
-        }
-        Ok(Self { segments })
-    }
-
-    fn text(&self) -> String {
-        let part = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Value(placeholder) => placeholder.text().to_owned(),
-        };
-        let segments = self.segments.iter().map(|parts| parts.iter().map(part).collect::<String>());
-        segments.collect::<Vec<_>>().join("/")
-    }
-
-    fn has(&self, placeholder: Placeholder) -> bool {
-        self.segments.iter().flatten().any(|part| *part == Part::Value(placeholder))
-    }
-
-    fn render(&self, longest: usize, extension: &str, value: impl Fn(Placeholder) -> String) -> String {
-        let mut path = String::new();
-        for (i, segment) in self.segments.iter().enumerate() {
-            let mut name = String::new();
-            let mut end = "";
-            for part in segment {
-                // What would stand behind the extension goes before it: the extension is the end of the name.
-                match part {
-                    Part::Text(text) => name.push_str(text),
-                    Part::Value(Placeholder::Extension) => end = extension,
-                    Part::Value(placeholder) => name.push_str(&value(*placeholder)),
-                }
-            }
-            if i > 0 {
-                path.push('/');
-            }
-            path.push_str(&file_name(&name, longest.saturating_sub(end.len())));
-            path.push_str(end);
-        }
-        path
-    }
-}
-
-/// A name that every file system takes, of at most `longest` bytes.
-fn file_name(text: &str, longest: usize) -> String {
-    let mut name: String = text
-        .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
-        .collect();
-    // Hidden files are the sink's own; `.` and `..` are no names at all.
-    if name.starts_with('.') || name.is_empty() {
-        name.insert(0, '_');
-    }
-    // Some systems drop a dot at the end.
-    if name.ends_with('.') {
-        name.push('_');
-    }
-    if name.len() > longest { with_hash(&name, &short_hash(&[text]), longest) } else { name }
-}
-
-/// The name, cut off where necessary, with a hash at its end.
-fn with_hash(name: &str, hash: &str, longest: usize) -> String {
-    let mut end = name.len().min(longest.saturating_sub(hash.len() + 1));
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}-{hash}", &name[..end])
 }
 
 /// What two paths have in common that a file system might take for one: letters regardless of case.
@@ -459,8 +300,8 @@ mod tests {
     #[test]
     fn paths_are_those_of_the_contract() {
         let layout = layout(LayoutSettings::default());
-        assert_eq!(layout.document(&binding("", "team", "apps")), "inventory/team/apps.yaml");
-        assert_eq!(layout.document(&binding("east", "", "all")), "inventory/_cluster/all.yaml");
+        assert_eq!(layout.document(&binding("", "team", "apps"), 1), "inventory/team/apps.yaml");
+        assert_eq!(layout.document(&binding("east", "", "all"), 1), "inventory/_cluster/all.yaml");
         assert_eq!(layout.inventory(&binding("", "team", "apps")), "inventory/team/apps");
         let deployment = Gvk::new("apps", "v1", "Deployment");
         assert_eq!(plain(&layout, "shop", "cart", &deployment), "default/shop/deployment/cart.yaml");
@@ -492,7 +333,7 @@ mod tests {
             },
         )
         .unwrap();
-        assert_eq!(own.document(&binding("east", "team", "apps")), "east/team-apps");
+        assert_eq!(own.document(&binding("east", "team", "apps"), 1), "east/team-apps");
         assert_eq!(plain(&own, "shop", "cart", &gvk), "team/web/apps/u-1.json");
     }
 
@@ -576,6 +417,30 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_beside_a_document_is_called_after_it() {
+        let yaml = Layout::new(None, Format::Yaml, &LayoutSettings::default()).unwrap();
+        assert_eq!(yaml.beside("inventory/team/apps.yaml", "index"), "inventory/team/apps_index.yaml");
+        // A template need not end with the extension.
+        assert_eq!(yaml.beside("apps", "index"), "apps_index");
+        let long = "n".repeat(58);
+        let beside = yaml.beside(&format!("team/{long}.yaml"), "0000000000000000");
+        assert_eq!(beside.len(), "team/".len() + 63);
+        assert!(beside.ends_with("_0000000000000000.yaml"), "{beside}");
+    }
+
+    #[test]
+    fn generations_have_documents_of_their_own_in_one_inventory() {
+        let template = Some("{namespace}/{generation}/{name}-{generation}{extension}");
+        let layout = Layout::new(template, Format::Yaml, &LayoutSettings::default()).unwrap();
+        assert_eq!(layout.document(&binding("", "team", "apps"), 7), "team/7/apps-7.yaml");
+        assert_eq!(layout.inventory(&binding("", "team", "apps")), "team/generation/apps-generation");
+        // A directory of rows does not move with each change of one.
+        let rows = LayoutSettings { mode: LayoutMode::PerResource, ..LayoutSettings::default() };
+        let error = Layout::new(template, Format::Yaml, &rows).unwrap_err();
+        assert_eq!(error.field, "spec.pathTemplate");
+    }
+
+    #[test]
     fn rejects_templates_that_lead_elsewhere_or_can_not_tell_files_apart() {
         for template in [
             "/etc/{namespace}/{name}",
@@ -584,7 +449,6 @@ mod tests {
             "{namespace}/{nam}",
             "{namespace}/{name",
             "{name}{extension}",
-            "inventory/{generation}/{namespace}/{name}",
             "",
         ] {
             let error = Layout::new(Some(template), Format::Yaml, &LayoutSettings::default()).unwrap_err();

@@ -10,4 +10,5 @@ pub mod document;
 pub mod layout;
 pub mod local;
 pub mod parts;
+mod template;
 pub mod yaml;

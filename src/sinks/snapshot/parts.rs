@@ -120,24 +120,14 @@ pub fn cut(pieces: &[Piece], limit: u64) -> Vec<Part> {
         .collect()
 }
 
-/// What is called after a document and lies beside it. No name of an inventory has an underscore, so it is no other one's.
-fn beside(document: &str, format: Format, what: &str) -> String {
-    match document.strip_suffix(format.extension()) {
-        Some(stem) => format!("{stem}_{what}{}", format.extension()),
-        None => format!("{document}_{what}"),
-    }
-}
+/// What the index is called, beside the name of the document.
+pub const INDEX: &str = "index";
 
 impl Part {
-    /// Its path, given that of the document.
-    pub fn path(&self, document: &str, format: Format) -> String {
-        beside(document, format, &format!("{:016x}", self.rank))
+    /// What it is called, beside the name of the document.
+    pub fn name(&self) -> String {
+        format!("{:016x}", self.rank)
     }
-}
-
-/// The path of the index, given that of the document.
-pub fn index_path(document: &str, format: Format) -> String {
-    beside(document, format, "index")
 }
 
 /// What the index says of a part.
@@ -243,7 +233,7 @@ mod tests {
             let rows = &all[part.first..part.first + part.rows];
             assert_eq!(part.bytes, rows.iter().map(|(_, bytes)| bytes).sum::<u64>());
             assert_eq!(part.start, all[..part.first].iter().map(|(_, bytes)| bytes).sum::<u64>());
-            (part.path("d.json", Format::Json), rows.to_vec())
+            (part.name(), rows.to_vec())
         });
         by_name.collect()
     }
@@ -316,18 +306,6 @@ mod tests {
     fn a_document_without_rows_is_one_part() {
         let parts = cut(&[], 10);
         assert_eq!((parts.len(), parts[0].rows, parts[0].bytes), (1, 0, 0));
-    }
-
-    #[test]
-    fn parts_lie_beside_the_document() {
-        let part = Part { rank: 255, first: 1, rows: 1, start: 0, bytes: 1 };
-        assert_eq!(
-            part.path("inventory/team/apps.json", Format::Json),
-            "inventory/team/apps_00000000000000ff.json"
-        );
-        assert_eq!(index_path("inventory/team/apps.json", Format::Json), "inventory/team/apps_index.json");
-        // A template need not end with the extension.
-        assert_eq!(index_path("team/apps", Format::Yaml), "team/apps_index");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn preview(config: &Config, binding: &BindingName, row: Option<&Row>) -> Pre
     let mut bytes = Vec::new();
     let (path, written) = match (layout.mode(), row) {
         (LayoutMode::Document, _) => {
-            (Some(layout.document(binding)), row.map(|row| document(config, binding, row)))
+            (Some(layout.document(binding, 1)), row.map(|row| document(config, binding, row)))
         }
         (LayoutMode::PerResource, Some(row)) => {
             let path = format!("{}/{}", layout.inventory(binding), layout.row(binding, row.key(), row.gvk()));

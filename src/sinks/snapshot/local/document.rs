@@ -168,9 +168,9 @@ pub(super) struct Replacement<'a> {
 impl Replacement<'_> {
     fn run(mut self, incoming: Incoming, keep: &HashSet<TargetName>) -> Result<Replaced, SinkError> {
         let format = self.config.layout().format();
-        let path = self.config.layout().document(self.binding);
+        let path = |generation| self.config.layout().document(self.binding, generation);
         // The format may have been another one; then that document is read, and removed in the end.
-        let previous = Previous::find(&mut self.root, &self.entries, &path)?;
+        let previous = Previous::find(&mut self.root, &self.entries, path)?;
         let around = parts::around(format, &self.binding.cluster);
         let limit = self.config.max_file_bytes().map(|limit| limit.saturating_sub(around));
         let (items, mut replaced) = self.write_items(format, limit, incoming, previous.as_ref(), keep)?;
@@ -179,6 +179,7 @@ impl Replacement<'_> {
             Some(old) => old.generation + 1,
             None => 1,
         };
+        let path = self.config.layout().document(self.binding, generation);
         let planned = match limit {
             Some(limit) if items.pieces.iter().map(Piece::bytes).sum::<u64>() > limit => {
                 let parts = parts::cut(&items.pieces, limit);

@@ -30,13 +30,18 @@ pub(super) struct Previous {
 impl Previous {
     /// The last document that was written. After a crash there may be two on the list, of two formats, or one in parts and one
     /// whole, and the list is ahead of the files: what counts is first whether the file is there as listed, or at all. Of two with
-    /// the same content the one at `path` is meant.
-    pub(super) fn find(root: &mut Root, entries: &Entries, path: &str) -> Result<Option<Self>, SinkError> {
+    /// the same content the one at `path` is meant, where a document of that generation is to be.
+    pub(super) fn find(
+        root: &mut Root,
+        entries: &Entries,
+        path: impl Fn(u64) -> String,
+    ) -> Result<Option<Self>, SinkError> {
         let mut last = None;
         for (listed, (_, entry)) in entries {
             let Content::Document(document) = &entry.content else { continue };
             let found = root.hash(listed)?;
-            let rank = (found == Some(entry.hash), found.is_some(), document.generation, **listed == *path);
+            let in_place = **listed == path(document.generation);
+            let rank = (found == Some(entry.hash), found.is_some(), document.generation, in_place);
             if last.as_ref().is_none_or(|(best, _, _)| *best < rank) {
                 last =
                     Some((rank, entry.hash, (listed.as_ref().to_owned(), found, document.as_ref().clone())));

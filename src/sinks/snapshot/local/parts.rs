@@ -59,7 +59,10 @@ impl Replacement<'_> {
         items: &Items,
         generation: u64,
     ) -> Result<Vec<Planned>, SinkError> {
-        let new = parts.iter().map(|part| self.part(part.path(document, format), part, format, items));
+        let new = parts.iter().map(|part| {
+            let path = self.config.layout().beside(document, &part.name());
+            self.part(path, part, format, items)
+        });
         let new = new.collect::<Result<Vec<_>, _>>()?;
         let listed = new.iter().zip(parts).map(|(new, part)| Listed {
             path: new.path.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -69,7 +72,7 @@ impl Replacement<'_> {
         });
         let listed: Vec<Listed> = listed.collect();
         let text = parts::index(format, &items.summary, generation, &now(), &self.binding.cluster, &listed);
-        let path = parts::index_path(document, format);
+        let path = self.config.layout().beside(document, parts::INDEX);
         let found = self.root.hash(&path)?;
         let hash = short(&Sha256::digest(&text));
         let unchanged = match format {
