@@ -33,6 +33,7 @@ impl Input {
             database_sinks,
             snapshot_sinks,
             event_sinks,
+            sinks_unknown,
             connection_tests,
             unusable,
             incomplete,
@@ -55,6 +56,7 @@ impl Input {
             && alike(database_sinks, &other.database_sinks)
             && alike(snapshot_sinks, &other.snapshot_sinks)
             && alike(event_sinks, &other.event_sinks)
+            && *sinks_unknown == other.sinks_unknown
             && alike(connection_tests, &other.connection_tests)
             && *unusable == other.unusable
             && *incomplete == other.incomplete

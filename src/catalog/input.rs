@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kollect_dataflows::extract::{WATCH_LABEL, Wish};
 use serde_json::Value;
 
-use super::{ResourceRef, SinkName};
+use super::{ResourceRef, SinkFamily, SinkName};
 use crate::api::{
     KollectClusterInventory, KollectClusterScope, KollectClusterTarget, KollectConnectionTest,
     KollectDatabaseSink, KollectEventSink, KollectInventory, KollectProfile, KollectScope,
@@ -139,6 +139,9 @@ pub struct Input {
     pub snapshot_sinks: BTreeMap<ResourceName, Arc<KollectSnapshotSink>>,
     /// All event sinks.
     pub event_sinks: BTreeMap<ResourceName, Arc<KollectEventSink>>,
+    /// Where there may be sinks beside these, as their kind can't be read: family and namespace, or all namespaces where that is
+    /// empty.
+    pub sinks_unknown: BTreeSet<(SinkFamily, String)>,
     /// All connection tests.
     pub connection_tests: BTreeMap<ResourceName, Arc<KollectConnectionTest>>,
     /// The resources that can't be used as they stand. Those that can be read all the same are above too, to be checked.

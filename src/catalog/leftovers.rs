@@ -82,10 +82,23 @@ fn add(
                     format!("sink {} can't be used; see to the problems of {}", sink.name, sink.resource());
                 Leftover::Unreachable(Hold { reason: reason::SINK_INVALID, message })
             }
+            None if may_be_there(input, &sink) => {
+                let message = format!(
+                    "it is not known whether there is a {}: that kind can't be read",
+                    sink.resource()
+                );
+                Leftover::Unreachable(Hold { reason: reason::UNREADABLE, message })
+            }
             None => Leftover::Lost,
         };
         plan.leftovers.insert(BindingKey { inventory: inventory.clone(), sink }, leftover);
     }
+}
+
+/// Whether the sinks of its kind and namespace are not all known.
+fn may_be_there(input: &Input, sink: &SinkName) -> bool {
+    let unknown = |namespace: &str| input.sinks_unknown.contains(&(sink.family, namespace.to_owned()));
+    unknown("") || unknown(&sink.name.namespace)
 }
 
 /// The sinks that an inventory names in its lists, which are in the order of [`SinkFamily::ALL`]. `namespace` is that of

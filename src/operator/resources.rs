@@ -17,7 +17,9 @@ use super::namespaces;
 use super::stores::Stores;
 use super::tenancy::Tenancy;
 use crate::api::{GROUP, VERSION};
-use crate::catalog::{self, Incomplete, Input, ResourceName, ResourceRef, SinkName, Stored, Unusable};
+use crate::catalog::{
+    self, Incomplete, Input, ResourceName, ResourceRef, SinkFamily, SinkName, Stored, Unusable,
+};
 use crate::runtime::{ObjectStore, read_namespaces, watch_objects};
 use crate::sources::kubernetes::{KubernetesSource, Reach};
 use crate::sources::{Mode, SourceProblem};
@@ -163,7 +165,15 @@ impl Resources {
                 None => incomplete.targets = true,
             }
         }
+        let families =
+            SinkFamily::ALL.into_iter().zip([&self.database_sinks, &self.snapshot_sinks, &self.event_sinks]);
+        let unknown = families.flat_map(|(family, stores)| {
+            stores
+                .out_of_reach()
+                .map(move |(namespace, _)| (family, namespace.unwrap_or_default().to_owned()))
+        });
         Input {
+            sinks_unknown: unknown.collect(),
             profiles: typed(&self.profiles, "KollectProfile", &mut unusable),
             targets: typed(&self.targets, "KollectTarget", &mut unusable),
             cluster_targets: typed(&self.cluster_targets, "KollectClusterTarget", &mut unusable),

@@ -1,7 +1,7 @@
 //! What inventories left, as their status tells.
 
 use super::{input, plan, put};
-use crate::catalog::{Catalog, Leftover, Plan, ResourceName, ResourceRef, Unusable};
+use crate::catalog::{Catalog, Leftover, Plan, ResourceName, ResourceRef, SinkFamily, Unusable};
 
 const TARGET: &str =
     "kind: KollectTarget\nmetadata: {namespace: a, name: t}\nspec: {profileRef: pods}\n---\n";
@@ -38,6 +38,17 @@ fn what_an_inventory_no_longer_refers_to_is_left() {
         ["a/i database/a/gone lost", "a/i snapshot/a/files reachable"]
     );
     assert_eq!(left(&plan(&exported("", &["database/a/db"]))), [""; 0]);
+    // One that is not seen may be there all the same.
+    for (family, namespace, how) in [
+        (SinkFamily::Database, "", "unreachable"),
+        (SinkFamily::Database, "a", "unreachable"),
+        (SinkFamily::Database, "b", "lost"),
+        (SinkFamily::Event, "a", "lost"),
+    ] {
+        let mut unseen = input(&exported("", &all));
+        unseen.sinks_unknown.insert((family, namespace.to_owned()));
+        assert_eq!(left(&Catalog::default().plan(&unseen))[0], format!("a/i database/a/gone {how}"));
+    }
     // One that is on hold may refer to anything.
     let mut held = input(&exported("", &all));
     let resource = ResourceRef::inventory(&ResourceName::new("a", "i"));

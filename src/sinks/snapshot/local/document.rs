@@ -139,11 +139,9 @@ pub(super) struct Planned {
 pub(super) enum NewContent {
     /// The file is as it is to be.
     Unchanged,
-    /// The items are all of it.
-    Items,
     /// It is written.
     Ready(Temporary),
-    /// Some of the items.
+    /// Some of the items, whose file is there until the end.
     Slice(Slice),
     /// This text.
     Text(String),
@@ -180,14 +178,17 @@ impl Replacement<'_> {
             None => 1,
         };
         let path = self.config.layout().document(self.binding, generation);
-        let planned = match limit {
+        replaced.receipt = match limit {
             Some(limit) if items.pieces.iter().map(Piece::bytes).sum::<u64>() > limit => {
                 let parts = parts::cut(&items.pieces, limit);
-                self.in_parts(&path, format, &parts, &items, generation)?
+                let planned = self.in_parts(&path, format, &parts, &items, generation)?;
+                self.publish(planned, replaced.receipt)?
             }
-            _ => vec![self.whole(path, format, &items, previous.as_ref(), generation)?],
+            _ => {
+                let whole = self.whole(path, format, items, previous.as_ref(), generation)?;
+                self.publish(vec![whole], replaced.receipt)?
+            }
         };
-        replaced.receipt = self.publish(planned, items.file, replaced.receipt)?;
         Ok(replaced)
     }
 
@@ -270,40 +271,38 @@ impl Replacement<'_> {
         &mut self,
         path: String,
         format: Format,
-        items: &Items,
+        items: Items,
         previous: Option<&Previous>,
         generation: u64,
     ) -> Result<Planned, SinkError> {
         let found = Previous::hash_at(previous, &mut self.root, &path)?;
-        let Summary { items: count, checksum } = items.summary.clone();
         let recorded = self.entries.get(path.as_str()).map(|(_, entry)| entry);
         let (content, hash) = match format {
             Format::Yaml if found == Some(items.hash) => (NewContent::Unchanged, items.hash),
-            Format::Yaml => (NewContent::Items, items.hash),
+            Format::Yaml => (NewContent::Ready(items.file), items.hash),
             // The time in it differs, so its own hash says nothing.
             Format::Json => match recorded.filter(|entry| found == Some(entry.hash)) {
-                Some(entry) if entry.is_document(&checksum, false) => (NewContent::Unchanged, entry.hash),
+                Some(entry) if entry.is_document(&items.summary.checksum, false) => {
+                    (NewContent::Unchanged, entry.hash)
+                }
                 _ => {
                     let head = envelope(&items.summary, generation, &now(), &self.binding.cluster, "items");
-                    let mut whole = self.manifest.temporary(&mut self.root)?;
-                    with_envelope(&mut whole, &head, &items.file)?;
-                    let hash = whole.finish()?;
+                    let (whole, hash) = self.written(|out| {
+                        out.write_all(head.as_bytes())?;
+                        io::copy(&mut File::open(items.file.path())?, out).map(drop)
+                    })?;
                     (NewContent::Ready(whole), hash)
                 }
             },
         };
-        let document = DocumentEntry { checksum, items: count, generation, index: false };
+        let Summary { items, checksum } = items.summary;
+        let document = DocumentEntry { checksum, items, generation, index: false };
         let entry = Entry { hash, content: Content::Document(Box::new(document)) };
         Ok(Planned { path, entry, content })
     }
 
     /// Makes these files be there, and no others.
-    fn publish(
-        mut self,
-        planned: Vec<Planned>,
-        items: Temporary,
-        counted: Receipt,
-    ) -> Result<Receipt, SinkError> {
+    fn publish(mut self, planned: Vec<Planned>, counted: Receipt) -> Result<Receipt, SinkError> {
         let paths: HashSet<&str> = planned.iter().map(|file| file.path.as_str()).collect();
         let stale: Vec<Box<str>> =
             self.entries.keys().filter(|path| !paths.contains(&***path)).cloned().collect();
@@ -333,11 +332,10 @@ impl Replacement<'_> {
             self.entries.insert(file.path.as_str().into(), (0, file.entry.clone()));
         }
         self.write_list()?;
-        let mut items = Some(items);
         for group in [new, old, last] {
             let Some(first) = group.first().map(|file| file.path.clone()) else { continue };
             for file in group {
-                receipt.files_written += u64::from(self.place(file, &mut items)?);
+                receipt.files_written += u64::from(self.place(file)?);
             }
             self.root.sync_directory_of(&first)?;
         }
@@ -353,27 +351,12 @@ impl Replacement<'_> {
     }
 
     /// Puts a file into its place. Whether that was needed.
-    fn place(&mut self, file: Planned, items: &mut Option<Temporary>) -> Result<bool, SinkError> {
-        let mut content = match (file.content, items.as_ref()) {
-            (NewContent::Ready(content), _) => content,
-            (NewContent::Text(text), _) => {
-                let mut content = self.manifest.temporary(&mut self.root)?;
-                let written = content.write_all(text.as_bytes());
-                written.map_err(|error| failed("writing", content.path(), &error))?;
-                content.finish()?;
-                content
-            }
-            (NewContent::Slice(slice), Some(items)) => {
-                let mut content = self.manifest.temporary(&mut self.root)?;
-                slice.write(items.path(), &mut content)?;
-                content.finish()?;
-                content
-            }
-            (NewContent::Items, Some(_)) => match items.take() {
-                Some(items) => items,
-                None => return Ok(false),
-            },
-            (NewContent::Unchanged, _) | (_, None) => return Ok(false),
+    fn place(&mut self, file: Planned) -> Result<bool, SinkError> {
+        let mut content = match file.content {
+            NewContent::Unchanged => return Ok(false),
+            NewContent::Ready(content) => content,
+            NewContent::Slice(slice) => self.written(|out| slice.write(out))?.0,
+            NewContent::Text(text) => self.written(|out| out.write_all(text.as_bytes()))?.0,
         };
         content.sync()?;
         self.manifest.check(&mut self.root)?;
@@ -381,19 +364,20 @@ impl Replacement<'_> {
         Ok(true)
     }
 
+    fn written(
+        &mut self,
+        write: impl FnOnce(&mut Temporary) -> io::Result<()>,
+    ) -> Result<(Temporary, FileHash), SinkError> {
+        let mut file = self.manifest.temporary(&mut self.root)?;
+        write(&mut file).map_err(|error| failed("writing", file.path(), &error))?;
+        let hash = file.finish()?;
+        Ok((file, hash))
+    }
+
     fn write_list(&mut self) -> Result<(), SinkError> {
         let entries = self.entries.iter().map(|(path, (_, entry))| (&**path, entry.clone()));
         self.manifest.rewrite(&mut self.root, entries)
     }
-}
-
-/// A file of the envelope's beginning and the items.
-fn with_envelope(whole: &mut Temporary, head: &str, items: &Temporary) -> Result<(), SinkError> {
-    let mut copy = || -> io::Result<()> {
-        whole.write_all(head.as_bytes())?;
-        io::copy(&mut File::open(items.path())?, whole).map(drop)
-    };
-    copy().map_err(|error| failed("writing", items.path(), &error))
 }
 
 /// The time, as `exportedAt` has it.

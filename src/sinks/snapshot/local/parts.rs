@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +17,7 @@ use crate::sinks::snapshot::parts::{self, Listed, Part};
 
 /// Some of the items, as a file of their own.
 pub(super) struct Slice {
+    items: PathBuf,
     head: String,
     /// The rows, in the file of the items.
     range: Range<u64>,
@@ -25,13 +26,10 @@ pub(super) struct Slice {
 
 impl Slice {
     /// Writes it.
-    pub(super) fn write(&self, items: &Path, out: &mut impl Write) -> Result<(), SinkError> {
-        let mut write = || -> io::Result<()> {
-            out.write_all(self.head.as_bytes())?;
-            io::copy(&mut open(items, &self.range)?, out)?;
-            out.write_all(self.tail.as_bytes())
-        };
-        write().map_err(|error| failed("reading", items, &error))
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(self.head.as_bytes())?;
+        io::copy(&mut open(&self.items, &self.range)?, out)?;
+        out.write_all(self.tail.as_bytes())
     }
 }
 
@@ -144,9 +142,9 @@ impl Replacement<'_> {
                 parts::JSON_END,
             ),
         };
-        let slice = Slice { head, range, tail };
+        let slice = Slice { items: items.to_owned(), head, range, tail };
         let mut file = Hashing(Sha256::new());
-        slice.write(items, &mut file)?;
+        slice.write(&mut file).map_err(read)?;
         let digest = file.0.finalize();
         let entry = PartEntry {
             // It is known when all parts are.
