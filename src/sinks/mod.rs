@@ -132,6 +132,11 @@ impl TooLarge {
     }
 }
 
+/// Bytes as hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// All rows of an inventory at one epoch, in key order, in chunks.
 #[async_trait]
 pub trait Rows: Send {

@@ -106,9 +106,9 @@ impl Table {
 
     /// Waits until an operator waits for a lock that this test holds.
     pub(crate) async fn until_blocked(&self) {
-        // The observer only reads, and may have to wait as well.
+        // The observer may have to wait as well.
         let sql = "SELECT 'blocked' FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)) \
-                   AND application_name <> 'observer' LIMIT 1";
+                   AND application_name = 'kollect' LIMIT 1";
         eventually(vec!["blocked".to_owned()], async || {
             // In a transaction the view stays as it was when it was read first.
             self.run("SELECT pg_stat_clear_snapshot()").await;
@@ -174,7 +174,6 @@ async fn observe(
     missed: Arc<Mutex<Vec<String>>>,
 ) {
     let client = server::connect().await;
-    client.batch_execute("SET application_name = 'observer'").await.unwrap();
     let sql = format!("SELECT target_name || ' ' || resource_name FROM {schema}.rows");
     let mut before = BTreeSet::new();
     loop {

@@ -41,7 +41,7 @@ pub struct GateSetting(pub u64);
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A target is new, or reads objects in another way, or those of another watch. Rows that it has stay until its objects are
-    /// listed anew: the caller must see to a list for it.
+    /// listed anew: the caller must see to a list for it. Those of another watch then come all at once.
     SetTarget(Arc<TargetPlan>),
     /// The target stops reading objects; its rows stay as they are.
     HoldTarget(TargetId),

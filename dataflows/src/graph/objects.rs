@@ -11,6 +11,8 @@
 //! - Within one batch an object is evaluated at most once, on its last accepted version.
 //! - Only the end of a complete list, a deletion, a target's removal or another version of the object retracts a row.
 //!   A target on hold keeps its rows whatever happens to the objects.
+//! - All rows of a target are of objects of one watch. When it is to read another one, those of that wait until they are complete,
+//!   and then take the place of the others at once: an object that is served in two versions has one key in both.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -136,6 +138,14 @@ struct Known {
     rows: SmallVec<[Given; 1]>,
 }
 
+/// What a target gets from an object.
+struct Evaluated {
+    /// The row, if the target selects the object, and the gates through which it comes in.
+    row: Option<(Gates, Row)>,
+    /// Problems, and the gates where they show.
+    problems: Vec<(Gates, Problem)>,
+}
+
 struct OpenList {
     id: ListId,
     scope: ListScope,
@@ -158,6 +168,8 @@ struct Watch {
     deleted: KeyMap<u64>,
     /// Objects of this batch that are still to be evaluated, with their last accepted bytes.
     pending: KeyMap<Arc<[u8]>>,
+    /// What targets get from objects, with the namespaces of these, that have rows of another watch until this one's are complete.
+    waiting: HashMap<TargetId, KeyMap<(Box<str>, Evaluated)>>,
 }
 
 /// The objects of one worker.
@@ -168,7 +180,7 @@ pub(super) struct ObjectTable {
     views: Views,
     /// The watch of each target that has rows or a plan.
     targets: HashMap<TargetId, WatchId>,
-    /// Watches that targets read before, and whose objects' rows they have until those of their present watch are listed.
+    /// Watches that targets read before, one of which their rows are of until those of their present one are complete.
     left: HashMap<TargetId, SmallVec<[WatchId; 1]>>,
 }
 
@@ -267,6 +279,9 @@ impl ObjectTable {
         }
         let watch = self.watches.entry(plan.watch).or_default();
         watch.drop_plan(plan.id);
+        if self.left.contains_key(&plan.id) {
+            watch.waiting.insert(plan.id, KeyMap::default());
+        }
         watch.lists.iter_mut().for_each(|list| list.newer.push(plan.id));
         watch.plans.push(plan);
         watch.projection = None;
@@ -294,6 +309,7 @@ impl ObjectTable {
 impl Watch {
     fn drop_plan(&mut self, target: TargetId) {
         self.plans.retain(|plan| plan.id != target);
+        self.waiting.remove(&target);
         self.generation = self.generation.wrapping_add(1);
         self.projection = None;
     }
@@ -375,6 +391,9 @@ impl Watch {
             }
             ListScope::Targets(targets) => {
                 for target in targets.iter() {
+                    if let Some(waiting) = self.waiting.get_mut(target) {
+                        waiting.retain(|key, _| list.seen.contains(key));
+                    }
                     if self.plans.iter().any(|plan| plan.id == *target) {
                         self.retract_target(*target, |key| !list.seen.contains(key), out);
                     }
@@ -383,12 +402,34 @@ impl Watch {
         }
         let mut complete = self.active();
         complete.retain(|target| list.scope.includes(*target) && !list.newer.contains(target));
+        complete.iter().for_each(|target| self.take_waiting(*target, out));
         complete
+    }
+
+    /// Gives a target what has waited for the end of its list.
+    fn take_waiting(&mut self, target: TargetId, out: &mut Output<'_>) {
+        let Some(waiting) = self.waiting.remove(&target) else { return };
+        let Some(plan) = self.plans.iter().find(|plan| plan.id == target).cloned() else { return };
+        for (key, (namespace, evaluated)) in waiting {
+            self.retract_problems(key, |of| of == target, out);
+            let known = self.objects.entry(key).or_default();
+            let problems = known.take(&plan, &namespace, evaluated, out);
+            self.add_problems(key, problems);
+        }
+    }
+
+    fn add_problems(&mut self, key: ObjectKey, problems: Vec<Trouble>) {
+        if !problems.is_empty() {
+            self.problems.entry(key).or_default().extend(problems);
+        }
     }
 
     /// Takes back the rows and problems of an object that is gone, those of targets on hold apart.
     fn retract(&mut self, key: ObjectKey, out: &mut Output<'_>) {
         let active = self.active();
+        for waiting in self.waiting.values_mut() {
+            waiting.remove(&key);
+        }
         if let Some(known) = self.objects.get_mut(&key) {
             known.rows.retain(|given| {
                 let taken = active.contains(&given.target);
@@ -483,12 +524,18 @@ impl Watch {
                 let known = self.objects.entry(key).or_default();
                 known.plans = self.generation;
                 for plan in plans {
-                    let new = evaluate(plan, &document, &mut problems, out);
-                    known.put(plan.id, new, out);
+                    let evaluated = evaluate(plan, &document);
+                    match self.waiting.get_mut(&plan.id) {
+                        Some(waiting) => {
+                            waiting.insert(key, (document.namespace().into(), evaluated));
+                        }
+                        None => problems.extend(known.take(plan, document.namespace(), evaluated, out)),
+                    }
                 }
             }
             Err(error) => {
                 // What the object says is unknown, so its rows stay as they are.
+                self.waiting.values_mut().for_each(|waiting| drop(waiting.remove(&key)));
                 let Identity { namespace, name } = Identity::of(json);
                 for plan in plans {
                     let name = name.clone();
@@ -502,13 +549,24 @@ impl Watch {
         }
         let active = self.active();
         self.retract_problems(key, |target| active.contains(&target), out);
-        if !problems.is_empty() {
-            self.problems.entry(key).or_default().extend(problems);
-        }
+        self.add_problems(key, problems);
     }
 }
 
 impl Known {
+    /// Puts what a target gets now in place of what it had; gives back the problems.
+    fn take(
+        &mut self,
+        plan: &TargetPlan,
+        namespace: &str,
+        new: Evaluated,
+        out: &mut Output<'_>,
+    ) -> Vec<Trouble> {
+        self.put(plan.id, new.row.map(|(gates, row)| (plan.view(namespace, gates), row)), out);
+        let problems = new.problems.into_iter();
+        problems.map(|(gates, problem)| out.insert_problem(plan.view(namespace, gates), problem)).collect()
+    }
+
     /// Puts the row that a target gets now in place of the one that it had.
     fn put(&mut self, target: TargetId, new: Option<(ViewOf<'_>, Row)>, out: &mut Output<'_>) {
         let at = self.rows.iter().position(|given| given.target == target);
@@ -558,23 +616,17 @@ impl TargetPlan {
     }
 }
 
-/// The row that a target gets from an object, if it selects the object.
-fn evaluate<'d>(
-    plan: &TargetPlan,
-    document: &'d Document<'_>,
-    problems: &mut Vec<Trouble>,
-    out: &mut Output<'_>,
-) -> Option<(ViewOf<'d>, Row)> {
-    let mut report = |gates: Gates, AttributeProblem { attribute, message }| {
+/// What a target gets from an object.
+fn evaluate(plan: &TargetPlan, document: &Document<'_>) -> Evaluated {
+    let problem = |AttributeProblem { attribute, message }| {
         let (namespace, name) = (document.namespace().to_owned(), document.name().to_owned());
-        let problem = Problem { namespace, name, attribute, message };
-        problems.push(out.insert_problem(plan.view(document.namespace(), gates), problem));
+        Problem { namespace, name, attribute, message }
     };
     let mut of_rules = Vec::new();
     let gates = plan.selection.gates(document, &mut of_rules);
-    of_rules.into_iter().for_each(|(gate, problem)| report(gate, problem));
+    let mut problems: Vec<_> = of_rules.into_iter().map(|(gate, what)| (gate, problem(what))).collect();
     if gates == Gates::NONE {
-        return None;
+        return Evaluated { row: None, problems };
     }
     let extraction = plan.profile.evaluate(document);
     let row = {
@@ -590,6 +642,6 @@ fn evaluate<'d>(
             incomplete: &incomplete,
         })
     };
-    extraction.problems.into_iter().for_each(|problem| report(gates, problem));
-    Some((plan.view(document.namespace(), gates), row))
+    problems.extend(extraction.problems.into_iter().map(|what| (gates, problem(what))));
+    Evaluated { row: Some((gates, row)), problems }
 }

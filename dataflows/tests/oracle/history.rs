@@ -59,9 +59,11 @@ pub(crate) enum Op {
         /// The list is the watch's own, if nothing comes during it.
         own: bool,
     },
-    /// A target gets a plan for a kind of which nothing is ever listed.
-    Misdirect {
+    /// A target gets a plan for another watch, which counts when somebody lists that, if anybody ever does.
+    Move {
         target: u32,
+        watch: u32,
+        profile: u8,
         selection: u8,
     },
     Hold {
@@ -149,7 +151,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => plan.prop_map(|(target, watch, profile, selection, during, own)| {
             Op::Plan { target, watch, profile, selection, during, own }
         }),
-        1 => (target(), selection()).prop_map(|(target, selection)| Op::Misdirect { target, selection }),
+        2 => (target(), 0..=WATCHES, 1..PROFILES, selection())
+            .prop_map(|(target, watch, profile, selection)| Op::Move { target, watch, profile, selection }),
         1 => target().prop_map(|target| Op::Hold { target }),
         1 => target().prop_map(|target| Op::Remove { target }),
         4 => (target(), 0..INVENTORIES, prop::bool::weighted(0.8))

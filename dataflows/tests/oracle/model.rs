@@ -52,6 +52,8 @@ pub(crate) struct Target {
     pub(crate) plan: Plan,
     /// The rows and problems as they were when the target went on hold.
     pub(crate) held: Option<Computed>,
+    /// The plan that counts when a list of its watch is complete.
+    pub(crate) moving: Option<Plan>,
 }
 
 #[derive(Default)]
@@ -68,6 +70,7 @@ pub(crate) struct Model {
     /// Target, selection and place: the gates that are open.
     pub(crate) sees: BTreeMap<(u32, u8, Option<usize>), u8>,
     pub(crate) version: u64,
+    uids: BTreeMap<Name, u32>,
     uid: u32,
 }
 
@@ -85,22 +88,23 @@ impl Model {
         if self.by_resource.contains(&inventory) { Dedupe::ByResource } else { Dedupe::KeepAll }
     }
 
-    pub(crate) fn object(&mut self, watch: u32, content: &Content) -> Object {
+    pub(crate) fn object(&mut self, content: &Content) -> Object {
         self.version += 1;
-        let old = self.objects[watch as usize].get(&content.name);
-        let uid = match old {
-            Some(old) if !content.recreate => old.uid,
+        // The kinds are two versions of one: their objects may have uids in common.
+        let uid = match self.uids.get(&content.name) {
+            Some(old) if !content.recreate => *old,
             _ => {
                 self.uid += 1;
                 self.uid
             }
         };
+        self.uids.insert(content.name, uid);
         let Content { team, wish, v, w, n, .. } = *content;
         Object { uid, version: self.version, team, wish, v, w, n }
     }
 
     pub(crate) fn rows_of(&self, target: u32) -> Computed {
-        let Some(Target { plan, held }) = self.targets.get(&target) else { return Default::default() };
+        let Some(Target { plan, held, .. }) = self.targets.get(&target) else { return Default::default() };
         if let Some(held) = held {
             return held.clone();
         }
@@ -112,6 +116,16 @@ impl Model {
         let rows = self.rows_of(target);
         if let Some(target) = self.targets.get_mut(&target) {
             target.held.get_or_insert(rows);
+            target.moving = None;
+        }
+    }
+
+    /// A list of a watch is complete.
+    pub(crate) fn listed(&mut self, watch: u32) {
+        for target in self.targets.values_mut() {
+            if let Some(plan) = target.moving.take_if(|plan| plan.watch == watch) {
+                *target = Target { plan, held: None, moving: None };
+            }
         }
     }
 

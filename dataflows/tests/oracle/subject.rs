@@ -16,7 +16,7 @@ use kollect_dataflows::rollup::Value;
 
 use crate::history::{Change, Content, Name, Op};
 use crate::model::{
-    ATTRIBUTES, Model, NAMES, NAMESPACES, Object, OracleProblem, Plan, Target, WATCHES, gvk, target_name,
+    ATTRIBUTES, Model, NAMES, NAMESPACES, Object, OracleProblem, Plan, Target, gvk, target_name,
 };
 use crate::rollups::{self, Groups, LIMIT};
 
@@ -123,7 +123,7 @@ impl Subject {
     }
 
     fn upsert(&self, watch: u32, content: &Content, model: &mut Model) {
-        let object = model.object(watch, content);
+        let object = model.object(content);
         self.object(watch, None, content.name, &object);
         model.objects[watch as usize].insert(content.name, object);
     }
@@ -145,7 +145,7 @@ impl Subject {
             Op::Stale { watch, content } => {
                 // Only where there is something that it could undo.
                 if model.objects[*watch as usize].contains_key(&content.name) {
-                    let mut old = model.object(*watch, content);
+                    let mut old = model.object(content);
                     old.version = 1;
                     let known = &model.objects[*watch as usize][&content.name];
                     if known.version > 1 {
@@ -159,7 +159,7 @@ impl Subject {
                     model.objects[*watch as usize].remove(name);
                 }
                 for content in changed {
-                    let object = model.object(*watch, content);
+                    let object = model.object(content);
                     model.objects[*watch as usize].insert(content.name, object);
                 }
                 let list = self.handle.list_begin(WatchId(*watch), ListScope::Watch).unwrap();
@@ -167,6 +167,7 @@ impl Subject {
                     self.object(*watch, Some(list), *name, object);
                 }
                 self.handle.list_end(WatchId(*watch), list).unwrap();
+                model.listed(*watch);
             }
             Op::BrokenList { watch, objects } => {
                 let list = self.handle.list_begin(WatchId(*watch), ListScope::Watch).unwrap();
@@ -179,13 +180,14 @@ impl Subject {
                 let plan = Plan { watch: *watch, profile: *profile, selection: *selection };
                 self.plan(*target, plan, during, *own, model);
             }
-            Op::Misdirect { target, selection } => {
-                model.hold(*target);
-                let plan = Plan { watch: WATCHES, profile: 1, selection: *selection };
+            Op::Move { target, watch, profile, selection } => {
+                let plan = Plan { watch: *watch, profile: *profile, selection: *selection };
+                if model.targets.get(target).is_none_or(|target| target.plan.watch == *watch) {
+                    return;
+                }
                 self.set(*target, &plan);
-                // Its list breaks off.
-                let list = self.handle.list_begin(WatchId(WATCHES), ListScope::Watch).unwrap();
-                self.handle.list_abandoned(WatchId(WATCHES), list).unwrap();
+                model.hold(*target);
+                model.targets.get_mut(target).unwrap().moving = Some(plan);
             }
             Op::Hold { target } => {
                 model.hold(*target);
@@ -285,7 +287,7 @@ impl Subject {
     fn plan(&self, target: u32, plan: Plan, during: &[Change], own: bool, model: &mut Model) {
         let watch = plan.watch;
         self.set(target, &plan);
-        model.targets.insert(target, Target { plan, held: None });
+        model.targets.insert(target, Target { plan, held: None, moving: None });
         // The list shows the objects as they were when it began; the stream overtakes it.
         let scope = match own && during.is_empty() {
             true => ListScope::Watch,
@@ -303,6 +305,9 @@ impl Subject {
             self.object(watch, Some(list), *name, object);
         }
         self.handle.list_end(WatchId(watch), list).unwrap();
+        if own && during.is_empty() {
+            model.listed(watch);
+        }
     }
 
     /// Takes in all epochs up to a mark that is set now.

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::TableName;
 use super::table::LONGEST;
-use crate::sinks::{BindingName, ConfigError};
+use crate::sinks::{BindingName, ConfigError, hex};
 
 /// The field of the template.
 const FIELD: &str = "spec.provisioning.naming.template";
@@ -131,11 +131,10 @@ fn render(template: &str, binding: &BindingName) -> Result<TableName, ConfigErro
         name.insert(0, '_');
     }
     if name.len() > LONGEST {
-        let digest = Sha256::digest(whole.as_bytes());
-        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(whole.as_bytes()));
         name.truncate(LONGEST - HASH - 1);
         name.push('_');
-        name.extend(hash.chars().take(HASH));
+        name.push_str(&hash[..HASH]);
     }
     TableName::new(FIELD, &name)
 }

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::Format;
 use super::yaml;
+use crate::sinks::hex;
 
 /// Writes the items of a document.
 pub struct Writer<W> {
@@ -107,7 +108,7 @@ impl<W: Write> Writer<W> {
         }
         self.out.flush()?;
         self.checksum.update(b"]");
-        let checksum = self.checksum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let checksum = hex(&self.checksum.finalize());
         Ok((self.out, Summary { items: self.items, checksum }))
     }
 }
@@ -435,8 +436,7 @@ mod tests {
         // The canonical array: the items without the line breaks between them.
         let array = text[text.find("\"items\":").unwrap() + 8..].replace('\n', "");
         let array = array.strip_suffix('}').unwrap();
-        let expected: String = Sha256::digest(array).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(json["checksum"], expected.as_str());
+        assert_eq!(json["checksum"], hex(&Sha256::digest(array)));
         assert_eq!(summary.checksum, document(&rows(), Format::Yaml).1.checksum);
     }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::sinks::ConfigError;
+use crate::sinks::{ConfigError, hex};
 
 /// A part of a path that depends on the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,5 +186,5 @@ pub(super) fn short_hash(texts: &[&str]) -> String {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
-    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..4])
 }

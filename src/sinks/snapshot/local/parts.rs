@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 use super::document::{Items, NewContent, Planned, Replacement, now};
 use super::encode::{Content, DocumentEntry, Entry, FileHash, Key, PartEntry};
 use super::files::{failed, short};
-use crate::sinks::SinkError;
 use crate::sinks::snapshot::document::{Reader, Summary, envelope};
 use crate::sinks::snapshot::layout::Format;
 use crate::sinks::snapshot::parts::{self, Listed, Part};
+use crate::sinks::{SinkError, hex};
 
 /// Some of the items, as a file of their own.
 pub(super) struct Slice {
@@ -151,7 +151,7 @@ impl Replacement<'_> {
             index: FileHash(0),
             first,
             checksum: summary.checksum,
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&digest),
             generation,
         };
         Ok(NewPart { path, hash: short(&digest), entry, content: NewContent::Slice(slice) })
@@ -180,7 +180,7 @@ fn checksum(items: &Path, range: &Range<u64>, format: Format) -> io::Result<Stri
     if format == Format::Json {
         hash.update("]");
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 /// The key of the first row.
