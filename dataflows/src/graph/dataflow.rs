@@ -47,9 +47,10 @@ use timely::dataflow::{InputHandle, ProbeHandle, Scope as TimelyScope, Stream};
 
 use super::command::{Command, ListId};
 use super::deferred::DeferredVec;
+use super::differences::{Differences, Problem};
 use super::epochs::Work;
 use super::facts::{Dedupe, Definition};
-use super::objects::{Differences, ObjectTable, Problem};
+use super::objects::ObjectTable;
 use super::rollups::{RollupPart, Rollups, contributions};
 use super::views::{Route, ViewId};
 use crate::data::{Delta, InventoryId, RollupId, Row, TargetId};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::GraphClosed;
 use super::command::ListId;
 use super::dataflow::Part;
-use super::objects::Problem;
+use super::differences::Problem;
 use super::queue::Queue;
 use super::snapshot::{Leases, Snapshot};
 use super::worker::Done;

@@ -75,7 +75,9 @@ mod command;
 mod compaction;
 mod dataflow;
 mod deferred;
+mod differences;
 mod epochs;
+mod evaluation;
 mod facts;
 mod handle;
 mod objects;
@@ -89,10 +91,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use command::{ListId, ListScope};
+pub use differences::Problem;
 pub use epochs::{Epoch, Epochs, InventoryDeltas, RollupDeltas, Work};
 pub use facts::{Change, Dedupe, GateSetting, Scope, TargetPlan};
 pub use handle::Handle;
-pub use objects::Problem;
 pub use snapshot::Snapshot;
 
 use queue::Queue;

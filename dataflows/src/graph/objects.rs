@@ -18,40 +18,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::command::{Command, ListId, ListScope, ObjectKey};
-use super::epochs::Work;
-use super::facts::{Change, Definition, Facts, TargetPlan};
-use super::views::{SightChanges, ViewId, ViewOf, Views};
-use crate::data::{Row, RowParts, TargetId, WatchId};
-use crate::extract::{AttributeProblem, Document, Gates, Projection};
-
-/// Why a row is incomplete, or why an object gave none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Problem {
-    /// Namespace of the object, empty for a cluster-scoped one.
-    pub namespace: String,
-    /// Name of the object; empty when the object could not be read at all.
-    pub name: String,
-    /// The attribute that could not be evaluated; empty when the whole object could not be read.
-    pub attribute: String,
-    /// What went wrong: a lowercase sentence. Never a value of the object.
-    pub message: String,
-}
-
-/// Everything that one batch of commands gave.
-#[derive(Default)]
-pub(super) struct Differences {
-    pub(super) rows: Vec<((ViewId, Row), isize)>,
-    pub(super) problems: Vec<((ViewId, Problem), isize)>,
-    pub(super) sights: SightChanges,
-    pub(super) rollups: Vec<(Definition, isize)>,
-    pub(super) work: Work,
-    pub(super) lists: Vec<ListId>,
-    pub(super) marks: Vec<u64>,
-}
+use super::differences::{Differences, Given, Output, Problem, Trouble};
+use super::evaluation::{Evaluated, Identity, evaluate};
+use super::facts::{Change, Facts, TargetPlan};
+use super::views::{ViewOf, Views};
+use crate::data::{Row, TargetId, WatchId};
+use crate::extract::{Document, Gates, Projection};
 
 /// Keys are hashes already.
 #[derive(Default)]
@@ -75,60 +50,6 @@ impl Hasher for KeyHasher {
 type KeyMap<V> = HashMap<ObjectKey, V, BuildHasherDefault<KeyHasher>>;
 type KeySet = HashSet<ObjectKey, BuildHasherDefault<KeyHasher>>;
 
-/// One row that an object gave to one target.
-struct Given {
-    target: TargetId,
-    view: ViewId,
-    row: Row,
-}
-
-/// One problem that a target has with an object.
-struct Trouble {
-    target: TargetId,
-    view: ViewId,
-    problem: Problem,
-}
-
-/// Where a batch puts what it makes: the differences, and the views that rows enter and leave.
-struct Output<'a> {
-    differences: &'a mut Differences,
-    views: &'a mut Views,
-}
-
-impl Output<'_> {
-    fn insert(&mut self, view: ViewOf<'_>, row: Row) -> Given {
-        let target = view.target;
-        let view = self.views.enter(view);
-        self.views.count_row(view, 1);
-        self.differences.rows.push(((view, row.clone()), 1));
-        Given { target, view, row }
-    }
-
-    /// Puts another row in place of one of the same view.
-    fn replace(&mut self, given: &mut Given, row: Row) {
-        let old = std::mem::replace(&mut given.row, row.clone());
-        self.differences.rows.extend([((given.view, old), -1), ((given.view, row), 1)]);
-    }
-
-    fn retract(&mut self, given: &Given) {
-        self.views.count_row(given.view, -1);
-        self.views.leave(given.view);
-        self.differences.rows.push(((given.view, given.row.clone()), -1));
-    }
-
-    fn insert_problem(&mut self, view: ViewOf<'_>, problem: Problem) -> Trouble {
-        let target = view.target;
-        let view = self.views.enter(view);
-        self.differences.problems.push(((view, problem.clone()), 1));
-        Trouble { target, view, problem }
-    }
-
-    fn retract_problem(&mut self, trouble: &Trouble) {
-        self.views.leave(trouble.view);
-        self.differences.problems.push(((trouble.view, trouble.problem.clone()), -1));
-    }
-}
-
 /// What is kept of one object.
 #[derive(Default)]
 struct Known {
@@ -136,14 +57,6 @@ struct Known {
     /// The generation of the watch's plans that the rows were evaluated with.
     plans: u32,
     rows: SmallVec<[Given; 1]>,
-}
-
-/// What a target gets from an object.
-struct Evaluated {
-    /// The row, if the target selects the object, and the gates through which it comes in.
-    row: Option<(Gates, Row)>,
-    /// Problems, and the gates where they show.
-    problems: Vec<(Gates, Problem)>,
 }
 
 struct OpenList {
@@ -588,60 +501,4 @@ impl Known {
             (None, Some((view, row))) => self.rows.push(out.insert(view, row)),
         }
     }
-}
-
-/// What can be told of an object that can't be read as a whole.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Identity {
-    namespace: String,
-    name: String,
-}
-
-impl Identity {
-    /// Takes namespace and name out of the text, and skips everything else, however deep it is.
-    fn of(json: &[u8]) -> Self {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Outline {
-            metadata: Identity,
-        }
-        serde_json::from_slice::<Outline>(json).unwrap_or_default().metadata
-    }
-}
-
-impl TargetPlan {
-    fn view<'a>(&self, namespace: &'a str, gates: Gates) -> ViewOf<'a> {
-        ViewOf { target: self.id, setting: self.setting, namespace, gates }
-    }
-}
-
-/// What a target gets from an object.
-fn evaluate(plan: &TargetPlan, document: &Document<'_>) -> Evaluated {
-    let problem = |AttributeProblem { attribute, message }| {
-        let (namespace, name) = (document.namespace().to_owned(), document.name().to_owned());
-        Problem { namespace, name, attribute, message }
-    };
-    let mut of_rules = Vec::new();
-    let gates = plan.selection.gates(document, &mut of_rules);
-    let mut problems: Vec<_> = of_rules.into_iter().map(|(gate, what)| (gate, problem(what))).collect();
-    if gates == Gates::NONE {
-        return Evaluated { row: None, problems };
-    }
-    let extraction = plan.profile.evaluate(document);
-    let row = {
-        let incomplete: SmallVec<[&str; 4]> =
-            extraction.problems.iter().map(|problem| problem.attribute.as_str()).collect();
-        Row::new(RowParts {
-            target: &plan.name,
-            gvk: plan.profile.gvk(),
-            namespace: document.namespace(),
-            name: document.name(),
-            uid: document.uid(),
-            attributes: &extraction.attributes,
-            incomplete: &incomplete,
-        })
-    };
-    problems.extend(extraction.problems.into_iter().map(|what| (gates, problem(what))));
-    Evaluated { row: Some((gates, row)), problems }
 }
