@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Cluster;
 
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The name of the webhook's configuration and Secret.
 pub(crate) const NAME: &str = "kollect-webhook";
