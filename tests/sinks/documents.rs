@@ -42,7 +42,17 @@ fn open(directory: &Path, format: Format, cluster: &str) -> Box<dyn DocumentSink
 fn open_in(directory: &Path, format: Format, cluster: &str, term: &Term) -> Box<dyn DocumentSink> {
     let settings =
         local::Settings { endpoint: directory.display().to_string(), format, ..local::Settings::default() };
-    match SinkConfig::Local(local::Config::new(settings).unwrap()).open(&binding(cluster, "apps"), term) {
+    open_with(settings, None, cluster, term)
+}
+
+pub(crate) fn open_with(
+    settings: local::Settings,
+    limit: Option<u64>,
+    cluster: &str,
+    term: &Term,
+) -> Box<dyn DocumentSink> {
+    let config = SinkConfig::Local(local::Config::new(settings).unwrap()).limited_to(limit);
+    match config.open(&binding(cluster, "apps"), term) {
         Sink::Document(sink) => sink,
         Sink::Rows(_) => panic!("this sink takes single rows"),
     }
@@ -468,12 +478,7 @@ async fn each_content_has_a_document_of_its_own_where_the_path_has_its_number() 
                 format,
                 ..local::Settings::default()
             };
-            match SinkConfig::Local(local::Config::new(settings).unwrap())
-                .open(&binding("", "apps"), &Term::unfenced())
-            {
-                Sink::Document(sink) => sink,
-                Sink::Rows(_) => panic!("this sink takes single rows"),
-            }
+            open_with(settings, None, "", &Term::unfenced())
         };
         let rows = [row("web", "a", "{}"), row("web", "b", "{}"), row("web", "c", "{}")];
         for (generation, count) in [(1, 2), (2, 3), (3, 1)] {

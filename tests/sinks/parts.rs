@@ -7,13 +7,13 @@ use std::path::Path;
 use kollect::sinks::snapshot::document::Reader;
 use kollect::sinks::snapshot::layout::Format;
 use kollect::sinks::snapshot::local;
-use kollect::sinks::{DocumentSink, Receipt, Replaced, Sink, SinkConfig, Term};
+use kollect::sinks::{DocumentSink, Receipt, Replaced, Term};
 use kollect_dataflows::data::{Row, TargetName};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::documents::{Chunks, JSON, YAML};
-use crate::places::{binding, row, tree};
+use crate::documents::{Chunks, JSON, YAML, open_with};
+use crate::places::{row, tree};
 
 const FORMATS: [(Format, &str); 2] = [(Format::Yaml, YAML), (Format::Json, JSON)];
 const LIMIT: u64 = 2_000;
@@ -21,11 +21,7 @@ const LIMIT: u64 = 2_000;
 fn open(directory: &Path, format: Format, limit: Option<u64>) -> Box<dyn DocumentSink> {
     let settings =
         local::Settings { endpoint: directory.display().to_string(), format, ..local::Settings::default() };
-    let config = SinkConfig::Local(local::Config::new(settings).unwrap()).limited_to(limit);
-    match config.open(&binding("east", "apps"), &Term::unfenced()) {
-        Sink::Document(sink) => sink,
-        Sink::Rows(_) => panic!("this sink takes single rows"),
-    }
+    open_with(settings, limit, "east", &Term::unfenced())
 }
 
 async fn replace(sink: &mut dyn DocumentSink, rows: &BTreeMap<u32, u32>, keep: &[TargetName]) -> Replaced {

@@ -81,7 +81,8 @@ struct Watch {
     deleted: KeyMap<u64>,
     /// Objects of this batch that are still to be evaluated, with their last accepted bytes.
     pending: KeyMap<Arc<[u8]>>,
-    /// What targets get from objects, with the namespaces of these, that have rows of another watch until this one's are complete.
+    /// Of targets that have rows of another watch until this one's objects are complete: what they get from each object, and its
+    /// namespace.
     waiting: HashMap<TargetId, KeyMap<(Box<str>, Evaluated)>>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -180,15 +180,9 @@ impl Root {
         }
         let path = self.full(relative)?;
         let read = || -> io::Result<FileHash> {
-            let mut file = File::open(&path)?;
-            let mut hash = Sha256::new();
-            let mut buffer = [0; 16 * 1024];
-            loop {
-                match file.read(&mut buffer)? {
-                    0 => return Ok(short(&hash.finalize())),
-                    n => hash.update(&buffer[..n]),
-                }
-            }
+            let mut hashing = Hashing::new(io::sink());
+            io::copy(&mut File::open(&path)?, &mut hashing)?;
+            Ok(short(&hashing.hash.finalize()))
         };
         match read() {
             Ok(hash) => Ok(Some(hash)),
@@ -208,12 +202,7 @@ impl Root {
             _ => Err(error),
         });
         let file = file.map_err(|error| failed("creating", &path, &error))?;
-        Ok(Temporary {
-            path,
-            out: Some(BufWriter::new(Hashing { file, hash: Sha256::new() })),
-            file: None,
-            kept: false,
-        })
+        Ok(Temporary { path, out: Some(BufWriter::new(Hashing::new(file))), file: None, kept: false })
     }
 
     /// Moves a file of ours.
@@ -302,28 +291,34 @@ pub(super) fn short(whole: &[u8]) -> FileHash {
     FileHash(u128::from_be_bytes(first))
 }
 
-/// A file that hashes what is written.
-struct Hashing {
-    file: File,
-    hash: Sha256,
+/// Hashes what is written.
+pub(super) struct Hashing<W> {
+    out: W,
+    pub(super) hash: Sha256,
 }
 
-impl Write for Hashing {
+impl<W> Hashing<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, hash: Sha256::new() }
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.out.write(bytes)?;
         self.hash.update(&bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }
 
 /// A file under a temporary name; removed again unless it is put into place.
 pub(super) struct Temporary {
     path: PathBuf,
-    out: Option<BufWriter<Hashing>>,
+    out: Option<BufWriter<Hashing<File>>>,
     /// The finished file, until its content lasts.
     file: Option<File>,
     kept: bool,
@@ -339,7 +334,7 @@ impl Temporary {
     pub(super) fn finish(&mut self) -> Result<FileHash, SinkError> {
         let out = self.out.take().ok_or_else(|| io::Error::from(ErrorKind::BrokenPipe));
         let finished = out.and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
-        let Hashing { file, hash } = finished.map_err(|error| failed("writing", &self.path, &error))?;
+        let Hashing { out: file, hash } = finished.map_err(|error| failed("writing", &self.path, &error))?;
         self.file = Some(file);
         Ok(short(&hash.finalize()))
     }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::{Items, NewContent, Planned, Replacement, now};
 use super::encode::{Content, DocumentEntry, Entry, FileHash, Key, PartEntry};
-use super::files::{failed, short};
+use super::files::{Hashing, failed, short};
 use crate::sinks::snapshot::document::{Reader, Summary, envelope};
 use crate::sinks::snapshot::layout::Format;
 use crate::sinks::snapshot::parts::{self, Listed, Part};
@@ -143,9 +143,9 @@ impl Replacement<'_> {
             ),
         };
         let slice = Slice { items: items.to_owned(), head, range, tail };
-        let mut file = Hashing(Sha256::new());
+        let mut file = Hashing::new(io::sink());
         slice.write(&mut file).map_err(read)?;
-        let digest = file.0.finalize();
+        let digest = file.hash.finalize();
         let entry = PartEntry {
             // It is known when all parts are.
             index: FileHash(0),
@@ -193,18 +193,4 @@ fn first(items: &Path, range: &Range<u64>, format: Format) -> io::Result<Result<
     let mut reader = Reader::new(BufReader::new(head.chain(open(items, range)?)))?;
     let mut item = reader.next_item()?.ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok(Key::new(item.key()?))
-}
-
-/// Hashes what is written.
-struct Hashing(Sha256);
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
